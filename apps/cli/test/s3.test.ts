@@ -255,8 +255,8 @@ code = subprocess.run(sys.argv[1:]).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 sys.exit(code)`;
 
-/** What grew with the disk would be above the limit with 1 GiB too. */
-const GIB = ALL_VARIANTS ? 4 : 1;
+/** What grew with the disk would be above the limit with 640 MiB too. */
+const GIB = ALL_VARIANTS ? 4 : 0.625;
 
 test(`${GIB} GiB are exported to a bucket and imported in less than 450 MiB of resident memory`, { timeout: 900_000 }, async () => {
   await using fixture = await makeS3Bench();
