@@ -134,12 +134,16 @@ export class VerificationRecords {
   }
 
   async #read(instance: string, options: CallOptions): Promise<InstanceVerifications> {
-    const listing = this.#instancesAtOnce
-      ? (this.#listing ??= this.#list(VERIFIED_PREFIX, options))
-      : this.#list(`${VERIFIED_PREFIX}${instance}/`, options);
     const local = join(stateDirectoryPath(this.#stateDirectory), ...this.#ownNames(), `${instance}${SUFFIX}`);
-    let found = parseVerifications(await readFile(local, 'utf8').catch(() => ''));
-    const records = (await listing).get(instance) ?? [];
+    // Both at once, so that a listing that fails first is not a rejection that nobody awaits: that would end the process.
+    const [listing, text] = await Promise.all([
+      this.#instancesAtOnce
+        ? (this.#listing ??= this.#list(VERIFIED_PREFIX, options))
+        : this.#list(`${VERIFIED_PREFIX}${instance}/`, options),
+      readFile(local, 'utf8').catch(() => ''),
+    ]);
+    let found = parseVerifications(text);
+    const records = listing.get(instance) ?? [];
     for (const { key } of records) found = mergeVerifications(found, parseVerifications(await this.#textOf(key, options)));
     return found;
   }

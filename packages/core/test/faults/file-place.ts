@@ -40,7 +40,6 @@ export async function directoryMedium({ name, openFaulted, points }: DirectoryMe
     if (from === undefined) await mkdir(path, { mode: 0o700 });
     else await cp(from, path, { recursive: true, preserveTimestamps: true });
     return {
-      knowsOwners: true,
       copy: () => place(path),
       open: async () => new FileStore(path),
       openFaulted: (faults) => openFaulted(path, faults),

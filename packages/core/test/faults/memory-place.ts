@@ -14,7 +14,6 @@ export const MEMORY: Medium = {
 
 function memoryPlace(memory: Memory, versions: Versions): Place {
   return {
-    knowsOwners: true,
     copy: async () => {
       const copy = new Memory();
       for (const [key, object] of memory.objects) copy.objects.set(key, object);

@@ -16,11 +16,13 @@ export async function endProcesses(place: Place): Promise<void> {
   }
 }
 
-/** `gantry clean` names and clears what is left, and then nothing is. */
+/** `gantry clean` clears what is left, or names it with the command that clears it, and then nothing is left. */
 export async function expectCleared(place: Place, stateDirectory: string): Promise<void> {
   await using store = await place.open();
-  const exports = place.knowsOwners ? [] : (await findUnfinished(store)).map(({ name }) => name);
-  for (const thing of await cleanUp({ store, stateDirectory, exports }))
-    expect(thing, 'what clean clears').toMatchObject({ outcome: 'cleared' });
+  const kept = (await cleanUp({ store, stateDirectory })).filter(({ outcome }) => outcome !== 'cleared');
+  for (const { what } of kept) expect(what, 'what is kept').toContain('remove it with: gantry clean');
+  const exports = (await findUnfinished(store)).map(({ name }) => name);
+  expect(exports, 'unfinished').toHaveLength(kept.length);
+  for (const thing of await cleanUp({ store, stateDirectory, exports })) expect(thing).toMatchObject({ outcome: 'cleared' });
   expect(await cleanUp({ store, stateDirectory, dryRun: true }), 'what is left').toEqual([]);
 }

@@ -69,6 +69,12 @@ export const OPERATIONS: readonly Operation[] = [
     prepare: (parts, [place]) => cutOff(parts, place),
     run: (parts) => exportNow(parts, { incremental: true, fullEvery: 1 }),
   },
+  {
+    name: 'export that goes on after a kill',
+    disks: 3,
+    prepare: (parts, [place]) => killedExport(parts, place, { incremental: true, fullEvery: 1 }),
+    run: (parts) => exportNow(parts, { incremental: true, fullEvery: 1 }),
+  },
   { name: 'import', run: (parts) => importAway(parts, parts.references[3]) },
   { name: 'import of several disks', disks: 3, run: (parts) => importAway(parts, parts.references[3]) },
   { name: 'import of a sealed export', run: (parts) => importAway(parts, parts.references[2]) },
@@ -175,16 +181,16 @@ async function cutOff(parts: Parts, place: Place): Promise<void> {
 }
 
 /** An export that is killed before its manifest is complete. */
-async function killedExport(parts: Parts, place: Place): Promise<void> {
+async function killedExport(parts: Parts, place: Place, request: Partial<ExportRequest> = {}): Promise<void> {
   const { signal } = new AbortController();
   const counted = new Faults();
   await using copy = await place.copy();
   {
     await using store = await copy.openFaulted(counted);
-    await exportNow({ ...parts, store, signal });
+    await exportNow({ ...parts, store, signal }, request);
   }
   const call = counted.calls.findIndex(({ name }) => name.startsWith('begin') && name.includes('SHA256SUMS')) + 1;
   await using store = await place.openFaulted(new Faults({ call, kind: 'killed' }));
-  await expect(exportNow({ ...parts, store, signal })).rejects.toBeDefined();
+  await expect(exportNow({ ...parts, store, signal }, request)).rejects.toBeDefined();
   await endProcesses(place);
 }

@@ -18,8 +18,6 @@ export interface Place extends AsyncDisposable {
   open(): Promise<Store>;
   /** The store for a process that has a fault. Disposing it is the end of that process. */
   openFaulted(faults: Faults): Promise<Store>;
-  /** Whether an unfinished write says if its process still runs. Otherwise, a user must name what is to be cleared. */
-  readonly knowsOwners: boolean;
   /** The processes that had it open have ended: their unfinished writes have no owner any more. */
   end(): Promise<void>;
   /** What is there, by key; the same value for the same, untouched content. */

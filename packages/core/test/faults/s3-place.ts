@@ -37,7 +37,6 @@ function newPrefix(): string {
 function s3Place(ceph: CephServer, bucket: string, prefix: string): Place {
   const open = (): Promise<Store> => openAt(ceph, bucket, prefix, ceph.endpoint);
   return {
-    knowsOwners: false,
     copy: async () => {
       await using store = await open();
       const to = newPrefix();
