@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { Coverage } from './coverage.ts';
 import type { Failure } from './failure.ts';
 import { failureOf } from './failure.ts';
@@ -83,6 +84,8 @@ class FuzzRun implements Disposable {
       const inputs = Array.from({ length: Math.min(this.#batch, this.#left()) }, () => this.#newInput());
       await this.#runAll(inputs);
       await this.#keepNew(inputs, performance.now() - started);
+      // A reader that never waits would keep this process from seeing what it left behind, and that it is to end.
+      await setImmediate();
     }
     return { inputs: this.#inputs, ms: performance.now() - this.#started, kept: this.#kept, failures: [...this.#failures.values()] };
   }

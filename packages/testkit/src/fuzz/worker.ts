@@ -21,6 +21,9 @@ process.on('message', (job: Job) => {
   );
 });
 
+/** Nobody is there any more who wants to know. */
+process.on('disconnect', () => process.exit());
+
 function send(outcome: JobOutcome): void {
   process.send?.(outcome);
 }
