@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { ALL_VARIANTS } from '@gantry/testkit';
 import type { PendingObject } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import fc from 'fast-check';
@@ -200,7 +201,7 @@ describe.each([{ inOrder: true }, { inOrder: false }])('after a power cut, %o', 
         for (const each of actions) await recording.run(each);
         await recording.check();
       }),
-      { numRuns: 25 },
+      { numRuns: ALL_VARIANTS ? 25 : 10 },
     );
   });
 });
