@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
+import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -11,7 +12,7 @@ import { mutate } from './mutant.ts';
 const LIMIT_MS = 600_000;
 
 export interface Outcome {
-  /** `cannot be tried`: the tests fail without the change too, or do not even start with it. */
+  /** `cannot be tried`: the tests fail without the change too. */
   readonly state: 'caught' | 'survived' | 'cannot be tried';
   /** The title of the test that failed, or what else happened. */
   readonly by: string;
@@ -44,12 +45,12 @@ async function firstFailure(tree: string, { tests, only }: Pick<Mutant, 'tests' 
   return failureIn(await readFile(report, 'utf8').catch(() => ''), code);
 }
 
-/** What vitest's JSON says. A test that failed, and not a file that could not be read. */
+/** What vitest's JSON says: a test that failed, or a file that ended otherwise, such as for lack of memory. */
 function failureIn(text: string, code: unknown): Outcome {
   const [, title] = /"ancestorTitles":[^{}]*?"fullName":"((?:[^"\\]|\\.)*)","status":"failed"/.exec(text) ?? [];
   if (title !== undefined) return { state: 'caught', by: title };
-  const [, message = text.slice(0, 500)] = /"message":"((?:[^"\\]|\\.)+)"/.exec(text) ?? [];
-  return { state: 'cannot be tried', by: `vitest ended with status ${String(code)}: ${message}` };
+  const [, message = ''] = /"message":"((?:[^"\\]|\\.)+)"/.exec(text) ?? [];
+  return { state: 'caught', by: `the test file failed as a whole, status ${String(code)} ${message}`.trimEnd() };
 }
 
 /** Tries mutants in one copy of the tree, one after the other. */
@@ -71,7 +72,10 @@ export class Trier {
     if (broken !== undefined) return { state: 'cannot be tried', by: `without the change: ${broken.by}` };
     const path = join(this.#tree, mutant.file);
     const text = await readFile(path, 'utf8');
-    await writeFile(path, mutate(text, mutant));
+    const changed = mutate(text, mutant);
+    // One that is not even TypeScript would be caught by any test.
+    stripTypeScriptTypes(changed);
+    await writeFile(path, changed);
     try {
       return (await firstFailure(this.#tree, mutant)) ?? { state: 'survived', by: mutant.tests.join(' ') };
     } finally {

@@ -8,7 +8,6 @@ const TESTS = {
   image: 'packages/core/src/disks/write-device.test.ts',
   importScript: 'packages/core/src/scripts/import-script.test.ts',
   journal: 'packages/core/src/runs/journal.test.ts',
-  killedRun: 'packages/core/src/snapshots/killed-run.test.ts',
   ledger: 'packages/core/src/peer/move-ledger.test.ts',
   locks: 'packages/core/src/runs/locks.test.ts',
   move: 'packages/core/src/operations/move.test.ts',
@@ -199,7 +198,7 @@ export const HOST_GUARDS: readonly Mutant[] = mutantsOf('packages/core/src', TES
     'snapshots/reflink.ts',
     'await context.remember(recordOf(plan));\n        const files = await openFiles(plan);',
     'const files = await openFiles(plan);\n        await context.remember(recordOf(plan));',
-    'killedRun',
+    'snapshots',
   ],
   [
     'snapshots are dropped when their set is disposed',

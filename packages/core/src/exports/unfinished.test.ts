@@ -232,13 +232,25 @@ describe('an export that is cleared while it is still at work, on another host',
     return { writer, manifest: sampleManifest(writer.id, [record]), cleaner, found: { ...found, owner: 'unknown' as const } };
   }
 
-  test('before it looks once more: it fails, and nothing is left', async () => {
+  test('before it looks once more: it fails, no manifest is there at any time, and nothing is left', async () => {
     const memory = new Memory();
-    const { writer, manifest, cleaner, found } = await atWork(memory, {});
+    const calls: string[] = [];
+    const { writer, manifest, cleaner, found } = await atWork(memory, { before: (call) => void calls.push(call) });
     expect(await clearUnfinished(cleaner, found)).toBe('cleared');
     await expect(writer.commit(manifest)).rejects.toMatchObject({ code: 'integrity' });
     await writer[Symbol.asyncDispose]();
+    expect(calls).not.toContain(`begin ${PREFIX}manifest.json`);
     expect(await exportKeys(cleaner)).toEqual([]);
+  });
+
+  test('and whose claim is another one by then, beside its own dumps: no manifest is there at any time', async () => {
+    const memory = new Memory();
+    const calls: string[] = [];
+    const { writer, manifest, cleaner } = await atWork(memory, { before: (call) => void calls.push(call) });
+    await put(cleaner, `${PREFIX}export.claim`, '{"format":"gantry-claim"}\n');
+    await expect(writer.commit(manifest)).rejects.toMatchObject({ code: 'integrity', message: expect.stringContaining('export.claim') });
+    await writer[Symbol.asyncDispose]();
+    expect(calls).not.toContain(`begin ${PREFIX}manifest.json`);
   });
 
   test.each([

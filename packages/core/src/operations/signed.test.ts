@@ -9,6 +9,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { DISK_BYTES, makeOperationBench } from '../../test/operation-bench.ts';
 import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
+import { watchedStore } from '../../test/watched-store.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import { initializeStore } from '../exports/store-marker.ts';
@@ -86,6 +87,16 @@ async function importWatched(bench: OperationBench, reference: string): Promise<
 }
 
 describe('a signed export', () => {
+  test('has its signature before its manifest makes it visible', async () => {
+    await using bench = await makeOperationBench({});
+    const calls: string[] = [];
+    const store = watchedStore(bench.store, { after: (call) => void calls.push(call) });
+    const { prefix } = await makeSigned(bench, { store });
+    const commits = calls.filter((call) => call.startsWith('commit '));
+    expect(commits).toContain(`commit ${prefix}manifest.json.sig`);
+    expect(commits.at(-1)).toBe(`commit ${prefix}manifest.json`);
+  });
+
   test('is read once: by its frame maps, each frame is compared with what was signed', async () => {
     await using bench = await makeOperationBench({});
     const { reference } = await makeSigned(bench, { codec: 'none' });
