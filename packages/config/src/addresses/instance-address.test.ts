@@ -37,6 +37,8 @@ describe('the address of an instance', () => {
     ['ganeti://master', 'not an instance'],
     ['ganeti://master/', 'not an instance'],
     ['file:web1.yaml', 'neither a URL nor a plain path'],
+    ['https:web1.example.com', 'neither a URL nor a plain path'],
+    ['wss:web1', 'neither a URL nor a plain path'],
     ['ganeti://user:secret@master/web1', 'has a password in it'],
     ['', 'is empty'],
     ['web1.yaml\n', 'white space'],

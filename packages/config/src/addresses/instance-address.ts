@@ -60,7 +60,7 @@ export function parseInstanceAddress(text: string, cwd: string, inventories?: In
   if (scheme === undefined) return splitPath(resolve(cwd, text));
   assertNotFileScheme(scheme, name);
   if (name === '') throw sourceAlone(text);
-  return { source: new URL(`${scheme}:`), name };
+  return { source: schemeAlone(scheme, text), name };
 }
 
 /**
@@ -77,7 +77,7 @@ export function parseSourceAddress(text: string, cwd: string, inventories?: Inve
   const [, scheme, name = ''] = SHORT_FORM.exec(text) ?? [];
   if (scheme === undefined) return pathToFileURL(resolve(cwd, text));
   assertNotFileScheme(scheme, name);
-  if (name === '') return new URL(`${scheme}:`);
+  if (name === '') return schemeAlone(scheme, text);
   throw new GantryError('INVENTORY_ADDRESS', {
     message: `${showValue(text)} names an instance, not a source of instances`,
     hint: `To list it alone: gantry instances ${scheme}: ${name} (for a directory of that name: ./${text}).`,
@@ -102,6 +102,16 @@ function withPath(url: URL, path: string): URL {
   const source = new URL(url);
   source.pathname = trimmed;
   return source;
+}
+
+/** `https:` and some others cannot stand alone. */
+function schemeAlone(scheme: string, text: string): URL {
+  const url = URL.parse(`${scheme}:`);
+  if (url !== null) return url;
+  throw new GantryError('INVENTORY_ADDRESS', {
+    message: `${showValue(text)} is neither a URL nor a plain path`,
+    hint: `For a file of this machine: ./${text}`,
+  });
 }
 
 /** A file has a path: `file:web1.yaml` would be something else in each of the programs that know such URLs. */
