@@ -21,6 +21,7 @@ test.each([
   ['ganeti://master?verify=no', 'there is no option "verify"; the options are ca, fingerprints, credentials'],
   ['ganeti://master?ca=ca.pem', 'must be the absolute path of a file'],
   ['ganeti://master?ca=/a&ca=/b', 'the option ca is given twice'],
+  ['ganeti://%zz@master', 'is not followed by two hexadecimal digits'],
 ])('%s is refused', (address, reason) => {
   expect(() => parseClusterAddress(new URL(address))).toThrow(reason);
   expect(() => parseClusterAddress(new URL(address))).not.toThrow('secret');

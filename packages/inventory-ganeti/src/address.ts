@@ -29,15 +29,15 @@ export function parseClusterAddress(url: URL): ClusterAddress {
   const { hostname, port, username, password, pathname, searchParams, hash } = url;
   const isLocal = hostname === '';
   if (password !== '') throw invalid('it has a password in it');
-  if (!isLocal && !HOST.test(hostname)) throw invalid(`${JSON.stringify(hostname)} is not a host name`);
+  if (!isLocal && !HOST.test(hostname)) throw invalid(`${JSON.stringify(hostname.slice(0, 100))} is not a host name`);
   if (pathname !== '' || hash !== '') throw invalid('something follows the host besides options');
   for (const name of searchParams.keys())
     if (!OPTION_NAMES.some((known) => known === name))
-      throw invalid(`there is no option ${JSON.stringify(name)}; the options are ${OPTION_NAMES.join(', ')}`);
+      throw invalid(`there is no option ${JSON.stringify(name.slice(0, 100))}; the options are ${OPTION_NAMES.join(', ')}`);
   return {
     host: isLocal ? undefined : hostname,
     port: port === '' ? RAPI_PORT : Number(port),
-    user: username === '' ? undefined : decodeURIComponent(username),
+    user: username === '' ? undefined : decode(username),
     options: {
       ca: option(searchParams, 'ca'),
       fingerprints: option(searchParams, 'fingerprints'),
@@ -46,12 +46,21 @@ export function parseClusterAddress(url: URL): ClusterAddress {
   };
 }
 
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw invalid('a % in it is not followed by two hexadecimal digits of valid UTF-8');
+  }
+}
+
 function option(parameters: URLSearchParams, name: OptionName): string | undefined {
   const values = parameters.getAll(name);
   const [value] = values;
   if (value === undefined) return undefined;
   if (values.length > 1) throw invalid(`the option ${name} is given twice`);
-  if (!isAbsolute(value)) throw invalid(`the option ${name} must be the absolute path of a file, not ${JSON.stringify(value)}`);
+  if (!isAbsolute(value))
+    throw invalid(`the option ${name} must be the absolute path of a file, not ${JSON.stringify(value.slice(0, 100))}`);
   return value;
 }
 

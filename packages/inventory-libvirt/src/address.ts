@@ -24,7 +24,7 @@ export function connectionOf(address: URL, env: Readonly<Record<string, string |
 
 function here(address: URL, env: Readonly<Record<string, string | undefined>>): Connection {
   if (address.host !== '') throw invalid(`libvirt: is the libvirt of this host; for another one write libvirt+ssh://${address.host}`);
-  if (address.pathname.replaceAll('/', '') !== '') throw invalid(`${JSON.stringify(address.pathname)} is not part of a source`);
+  if (address.pathname.replaceAll('/', '') !== '') throw invalid(`${shown(address.pathname)} is not part of a source`);
   const { connect, ...others } = Object.fromEntries(address.searchParams);
   assertNoOther(others);
   const uri = connect ?? env['LIBVIRT_DEFAULT_URI'] ?? '';
@@ -34,10 +34,8 @@ function here(address: URL, env: Readonly<Record<string, string | undefined>>): 
 function overSsh(address: URL): Connection {
   const { hostname, username, port, pathname, searchParams } = address;
   if (hostname === '') throw invalid('the host is missing');
-  // ssh would take such a name for an option.
-  if ([hostname, username].some((name) => name.startsWith('-'))) throw invalid('neither host nor user may start with a dash');
   const path = pathname === '' || pathname === '/' ? '/system' : pathname;
-  if (path !== '/system' && path !== '/session') throw invalid(`${JSON.stringify(path)} is neither /system nor /session`);
+  if (path !== '/system' && path !== '/session') throw invalid(`${shown(path)} is neither /system nor /session`);
   assertNoOther(Object.fromEntries([...searchParams].filter(([name]) => !SSH_OPTIONS.has(name))));
   const options = new URLSearchParams(searchParams);
   // Without a terminal nobody answers a question of ssh.
@@ -48,15 +46,30 @@ function overSsh(address: URL): Connection {
 
 function assertNoOther(options: Readonly<Record<string, string>>): void {
   const [other] = Object.keys(options);
-  if (other !== undefined) throw invalid(`${JSON.stringify(other)} is not an option of such an address`);
+  if (other !== undefined) throw invalid(`${shown(other)} is not an option of such an address`);
 }
 
 function checked(uri: string): Connection {
   const problem = 'the connection URI of libvirt is not valid';
   if (!URL.canParse(uri)) throw invalid(problem);
-  const { password, hostname } = new URL(uri);
+  const { password, hostname, username } = new URL(uri);
   if (password !== '') throw invalid('the connection URI of libvirt must not have a password');
+  // ssh would take such a name for an option. libvirt decodes %2D.
+  if ([hostname, username].some((name) => decode(name).startsWith('-'))) throw invalid('neither host nor user may start with a dash');
   return { uri, isLocal: hostname === '' };
+}
+
+/** The start of a part of an address, for messages. */
+function shown(text: string): string {
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw invalid('a % in it is not followed by two hexadecimal digits of valid UTF-8');
+  }
 }
 
 function invalid(message: string): InventoryError {
