@@ -50,7 +50,8 @@ const target: FuzzTarget = textTarget({
     const own = plain.split('\n').filter((line) => line.startsWith('gantry: ')).length;
     // But for that of an instance of this name.
     const shown = terminalSafe(text);
-    if (!shown.startsWith('gantry: ') && shown !== 'gantry' && own !== 2) throw new Error(`${own} lines look like a failure: ${JSON.stringify(plain)}`);
+    if (!shown.startsWith('gantry: ') && shown !== 'gantry' && own !== 2)
+      throw new Error(`${own} lines look like a failure: ${JSON.stringify(plain)}`);
     const lines = output(true, text).trimEnd().split('\n');
     if (lines.length !== 7) throw new Error(`${lines.length} lines of JSON`);
     for (const line of lines) {
