@@ -79,6 +79,10 @@ describe('an invalid address', () => {
     expect(String(error)).toContain(named);
     expect(String(error)).not.toContain('secret');
   });
+
+  test('with a directory of any length is refused with a message that shows only its start', () => {
+    expect(() => parse(`ssh://peer/a%2F..${'/x'.repeat(50_000)}`)).toThrow(/^invalid address: .{1,250} is not a valid directory$/);
+  });
 });
 
 test('any URL is parsed or refused, and a parsed one has nothing that ssh would take for an option', () => {

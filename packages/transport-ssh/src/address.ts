@@ -45,6 +45,9 @@ const OPTIONS: ReadonlySet<string> = new Set([
   'keepAlive',
 ]);
 
+/** More of a part of an address than that says no more, characters. */
+const MAX_QUOTED_LENGTH = 200;
+
 const MAX_CONNECTIONS = 16;
 const MAX_SECONDS = 86_400;
 const DEFAULT_CONNECT_SECONDS = 20;
@@ -100,20 +103,20 @@ function parse(url: URL, directoryOf: (url: URL) => string): SshAddress {
 function parseHost(url: URL): string {
   const host = decode(url.hostname.replace(/^\[(.*)\]$/, '$1'));
   if (HOST.test(host)) return host;
-  throw invalid(host === '' ? 'it has no host' : `${JSON.stringify(host)} is not a valid host`);
+  throw invalid(host === '' ? 'it has no host' : `${quoted(host)} is not a valid host`);
 }
 
 function parseUser(url: URL): string | undefined {
   if (url.username === '') return undefined;
   const user = decode(url.username);
   if (USER.test(user)) return user;
-  throw invalid(`${JSON.stringify(user)} is not a valid user`);
+  throw invalid(`${quoted(user)} is not a valid user`);
 }
 
 function parseDirectory(url: URL): string {
   const path = decode(url.pathname);
   if (url.hash !== '') throw invalid('it contains a #', 'Write # in a directory as %23.');
-  if (/\p{Cc}/u.test(path) || path.split('/').includes('..')) throw invalid(`${JSON.stringify(path)} is not a valid directory`);
+  if (/\p{Cc}/u.test(path) || path.split('/').includes('..')) throw invalid(`${quoted(path)} is not a valid directory`);
   const trimmed = path.replaceAll(/\/+/g, '/').replace(/(?<=.)\/$/, '');
   if (trimmed === '') throw invalid('it has no directory');
   return trimmed === '/~' || trimmed.startsWith('/~/') ? trimmed.slice(1) : trimmed;
@@ -134,7 +137,7 @@ class Query {
   constructor(url: URL) {
     this.#url = url;
     for (const name of url.searchParams.keys()) {
-      if (!OPTIONS.has(name)) throw invalid(`unknown option ${JSON.stringify(name)}`, `The options are: ${[...OPTIONS].join(', ')}.`);
+      if (!OPTIONS.has(name)) throw invalid(`unknown option ${quoted(name)}`, `The options are: ${[...OPTIONS].join(', ')}.`);
     }
   }
 
@@ -158,6 +161,11 @@ class Query {
     if (value >= min && value <= max) return value;
     throw invalid(`its option ${name} must be a whole number from ${min} to ${max}`);
   }
+}
+
+/** A part of an address as a message shows it: only its start if it is long. */
+function quoted(part: string): string {
+  return JSON.stringify(part.length > MAX_QUOTED_LENGTH ? `${part.slice(0, MAX_QUOTED_LENGTH)}…` : part);
 }
 
 /** The address itself is not in the message: the caller names it, and it could contain a password. */
