@@ -1,10 +1,9 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import process from 'node:process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Workbench } from './workbench.ts';
-import { MAIN, makeWorkbench } from './workbench.ts';
+import { environmentOfPages, makeWorkbench } from './workbench.ts';
 
 /*
  * docs/how-to/encrypted-exports.md, with its drills: its commands are run as they stand there, one block after the other. Addresses,
@@ -14,10 +13,10 @@ import { MAIN, makeWorkbench } from './workbench.ts';
 const PAGE = new URL('../../../docs/how-to/encrypted-exports.md', import.meta.url);
 
 let bench: Workbench;
+let env: NodeJS.ProcessEnv;
 beforeAll(async () => {
   bench = await makeWorkbench();
-  await mkdir(bench.file('bin'));
-  await writeFile(bench.file('bin', 'gantry'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`, { mode: 0o755 });
+  env = await environmentOfPages(bench);
 });
 afterAll(() => bench[Symbol.asyncDispose]());
 
@@ -43,7 +42,6 @@ async function run(
     .replaceAll('/srv/exports', bench.store)
     .replaceAll('age1…', recipient)
     .replaceAll(/web1\.example\.com@\d{8}T\d{6}Z/g, reference);
-  const env = { PATH: `${bench.file('bin')}:${process.env['PATH'] ?? ''}`, GANTRY_STATE_DIR: bench.file('state'), GANTRY_YES: '1' };
   const { all } = await execa('sh', ['-ec', script], { cwd: bench.path, env, all: true });
   return all;
 }

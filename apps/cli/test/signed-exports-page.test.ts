@@ -1,10 +1,9 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import process from 'node:process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Workbench } from './workbench.ts';
-import { MAIN, makeWorkbench } from './workbench.ts';
+import { environmentOfPages, makeWorkbench } from './workbench.ts';
 
 /*
  * docs/how-to/signed-exports.md: its commands are run as they stand there. Addresses and the names of keys are put in.
@@ -13,10 +12,10 @@ import { MAIN, makeWorkbench } from './workbench.ts';
 const PAGE = new URL('../../../docs/how-to/signed-exports.md', import.meta.url);
 
 let bench: Workbench;
+let env: NodeJS.ProcessEnv;
 beforeAll(async () => {
   bench = await makeWorkbench();
-  await mkdir(bench.file('bin'));
-  await writeFile(bench.file('bin', 'gantry'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`, { mode: 0o755 });
+  env = await environmentOfPages(bench);
 });
 afterAll(() => bench[Symbol.asyncDispose]());
 
@@ -26,7 +25,6 @@ async function run(block: string): Promise<string> {
     .replaceAll('node1_host_key.pub', bench.file('host.pub'))
     .replaceAll('/etc/gantry/allowed-signers', bench.file('allowed'))
     .replaceAll('/srv/exports', bench.store);
-  const env = { PATH: `${bench.file('bin')}:${process.env['PATH'] ?? ''}`, GANTRY_STATE_DIR: bench.file('state'), GANTRY_YES: '1' };
   return (await execa('sh', ['-ec', script], { cwd: bench.path, env, all: true })).all;
 }
 

@@ -171,3 +171,10 @@ export async function waitForFile(path: string, limitMs: number = PATIENTLY.time
     watcher.close();
   }
 }
+
+/** For commands of a page of the documentation: `gantry` is on the path, asks nothing, and keeps its state beside everything else. */
+export async function environmentOfPages({ file }: Workbench): Promise<NodeJS.ProcessEnv> {
+  await mkdir(file('bin'));
+  await writeFile(file('bin', 'gantry'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`, { mode: 0o755 });
+  return { PATH: `${file('bin')}:${process.env['PATH'] ?? ''}`, GANTRY_STATE_DIR: file('state'), GANTRY_YES: '1' };
+}
