@@ -3,6 +3,7 @@ import { mutantsOf } from '../mutant.ts';
 
 const TESTS = {
   bounded: 'packages/core/src/exports/bounded-json.test.ts',
+  claim: 'packages/core/src/exports/claim.test.ts',
   copy: 'packages/core/src/operations/copy.test.ts',
   histories: 'packages/core/src/operations/histories.test.ts',
   id: 'packages/core/src/exports/export-id.test.ts',
@@ -124,14 +125,7 @@ export const EXPORT_GUARDS: readonly Mutant[] = mutantsOf('packages/core/src/exp
     'claim.ts',
     'if ((await readClaimText(store, prefix, options)) !== dead) return undefined;',
     '',
-    'copy',
-  ],
-  [
-    'the place of a running copy is not taken',
-    'copy-place.ts',
-    "if (found.owner !== 'dead') throw busy",
-    "if (found.owner === 'alive' && instance === '') throw busy",
-    'copy',
+    'claim',
   ],
   [
     'one process at a time continues what a dead copy left',

@@ -64,8 +64,13 @@ function increment(frames: readonly Buffer[], ownPack: number): EncodedDump {
   };
 }
 
-async function writeSecond(store: Store, first: Manifest, frames: readonly Buffer[]): Promise<Manifest> {
-  await using writer = await storeSink(store).open({ ...sampleHeader, parents: [`${first.instance.name}@${first.exportId}`] });
+async function writeSecond(
+  store: Store,
+  first: Manifest,
+  frames: readonly Buffer[],
+  parents: readonly string[] = [`${first.instance.name}@${first.exportId}`],
+): Promise<Manifest> {
+  await using writer = await storeSink(store).open({ ...sampleHeader, parents });
   const unused = { ...packOf(first), name: 'unused.img' };
   await using dump = await writer.dump('disk0.pack.img', { map: { disk: 0, cut: 'place', packs: [packOf(first), unused] } });
   const written = await dump.write(increment(frames, 2));
@@ -130,6 +135,14 @@ test('an export that fails takes its frame maps with it, even if nobody may list
   });
   await expect(writeFirst(blind)).rejects.toMatchObject({ code: 'unavailable' });
   expect(await keysOf(store)).toEqual([]);
+});
+
+test('an export that refers to packs of another one, which its claim does not name, is not committed: nobody would keep them', async () => {
+  const store = new MemoryStore();
+  const first = await writeFirst(store);
+  const before = await keysOf(store);
+  await expect(writeSecond(store, first, [NEW], [])).rejects.toThrow(/the claim of .* does not name .* as a parent/);
+  expect(await keysOf(store)).toEqual(before);
 });
 
 test('a pack without frames is not written', async () => {
