@@ -11,7 +11,7 @@ import { CONFIG_FILE, REMOVED_FILE, SUMS_FILE } from './layout.ts';
 import { PackUses } from './pack-uses.ts';
 import type { Place } from './removed.ts';
 import { removeFiles } from './remove-files.ts';
-import { deletePacks, lastFiles, markUnused, retireExport, splitFiles, writeRemoved } from './removed.ts';
+import { assertNoted, deletePacks, lastFiles, markUnused, noteRemoved, retireExport, splitFiles } from './removed.ts';
 import { withStoreErrors } from './store-errors.ts';
 import type { UsesOfExport } from './uses-of-export.ts';
 import { findUsesOf } from './uses-of-export.ts';
@@ -26,12 +26,12 @@ export interface RemovalResult {
 
 /**
  * Removes one export. The manifest is removed first: from then on it is not an export any more. Packs to which other exports refer, or
- * may refer, stay, with `removed.json` beside them (docs/decisions/0119). An interrupted removal can be finished by calling this again. A
- * full store has no need of space for it.
+ * may refer, stay, with `removed.json` beside them (docs/decisions/0119). An interrupted removal can be finished by calling this again. In
+ * a full store, what nothing needs goes all the same.
  *
  * @param reference with an id: `INSTANCE@EXPORT-ID`
  * @throws GantryError `USAGE`, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE` if it was never finished, `CONFIG_DAMAGED` if it is one of
- *   Ganeti's and its files are unknown, `STORE_*`
+ *   Ganeti's and its files are unknown, `STORE_FULL` if it is removed, but there is no space to note that its packs stay, `STORE_*`
  */
 export function removeExport(store: Store, reference: string, options: CallOptions = {}): Promise<RemovalResult> {
   return withStoreErrors(store.address, async () => {
@@ -167,8 +167,7 @@ async function removeDirectory(store: Store, directory: ExportDirectory, options
   const kept = packs.filter((name) => !gone.includes(name));
   if (kept.length === 0) await removeFiles(store, directory, lastFiles(files, last), options);
   // By now there is space for it. New exports still must not refer to the packs: another removal may have counted on that.
-  else if (!isWritten && (await markUnused(store, directory, kept, { ...options, runId: removal.runId })))
-    await writeRemoved(store, directory, removal.runId, options);
+  else if (!isWritten && !(await noteRemoved(store, directory, kept, { ...options, runId: removal.runId }))) assertNoted(store, [directory]);
   return { keptBytes: sizeOf(files, kept), unclear: after.unclear };
 }
 

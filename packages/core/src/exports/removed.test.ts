@@ -125,9 +125,13 @@ describe('in a full store', () => {
     expect(await filesOf(DAY_2)).toEqual([]);
   });
 
-  test('packs in use stay, and nothing new refers to them', async () => {
+  test('packs in use stay, nothing new refers to them, and it is an error that they could not be marked', async () => {
     await twoExports();
-    expect((await removeExport(full(), FIRST)).keptBytes).toBe(2);
+    await expect(removeExport(full(), FIRST)).rejects.toMatchObject({
+      code: 'STORE_FULL',
+      message: expect.stringContaining(`${FIRST} is removed, but dumps stay for other exports, and there is no space to note that`),
+      hint: expect.stringMatching(`gantry remove .* ${FIRST}`),
+    });
     expect(await readLineageExport(store, SECOND)).toEqual(['a', 'c']);
     expect((await readUsablePacks(store, [NAME])).has(PACK)).toBe(false);
     await writeLineageExport(store, { instance: NAME, started: new Date('2026-11-03T00:00:00Z'), frames: ['a', 'c'], parent: SECOND });

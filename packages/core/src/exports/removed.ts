@@ -1,10 +1,12 @@
 import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
+import { GantryError } from '../report/errors.ts';
+import { quoteWord } from '../report/quote-word.ts';
 import type { Tool } from '../report/version.ts';
 import { TOOL } from '../report/version.ts';
 import type { ExportDirectory } from './directories.ts';
-import { readDirectory } from './directories.ts';
-import { exportPrefix } from './export-id.ts';
+import { isRemoved, readDirectory } from './directories.ts';
+import { exportPrefix, formatExportReference } from './export-id.ts';
 import { CLAIM_FILE, labelsNumber, MANIFEST_FILE, mayBePack, REMOVED_FILE, SEALED_PART_FILE, unusedMark } from './layout.ts';
 import { removeFiles } from './remove-files.ts';
 import { writeText } from './small-object.ts';
@@ -138,6 +140,39 @@ export async function markUnused(
   for (const pack of packs)
     if (!(await writeIfSpace(store, `${exportPrefix(instance, id)}${unusedMark(pack)}`, render(record), options))) return false;
   return true;
+}
+
+/**
+ * Says of an export that was removed from a full store that it was removed, now that there may be space: marks its packs, and then writes
+ * `removed.json`. In this order, because another removal may have counted on it that nothing new refers to them.
+ *
+ * @returns false if there is still no space: its packs look like those of a damaged export
+ * @throws StoreError
+ */
+export async function noteRemoved(
+  store: Store,
+  place: Place,
+  packs: readonly string[],
+  { runId, ...options }: CallOptions & { readonly runId: string },
+): Promise<boolean> {
+  if (packs.length === 0) return true;
+  if ((await markUnused(store, place, packs, { ...options, runId })) && (await writeRemoved(store, place, runId, options))) return true;
+  // One mark is enough.
+  const now = await readDirectory(store, place, options);
+  return now.files.size === 0 || isRemoved(now) || isTaken(now);
+}
+
+/** @throws GantryError `STORE_FULL` if there are any exports for which {@link noteRemoved} found no space */
+export function assertNoted(store: Store, unnoted: readonly Place[]): void {
+  const [first, ...more] = unnoted.map(({ instance, id }) => formatExportReference(instance, id));
+  if (first === undefined) return;
+  const others = more.length === 0 ? '' : `, and so ${more.length === 1 ? 'is' : 'are'} ${more.join(', ')}`;
+  throw new GantryError('STORE_FULL', {
+    message:
+      `store ${store.address}: ${first} is removed${others}, but dumps stay for other exports, and there is no space to note that: ` +
+      'until then, they are listed as damaged',
+    hint: `Free space in the store, or get a larger quota, then finish the removal: gantry remove ${quoteWord(store.address)} ${quoteWord(first)}`,
+  });
 }
 
 /**

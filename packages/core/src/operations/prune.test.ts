@@ -5,6 +5,7 @@ import { deadClaim, readLineageExport, writeLineageExport } from '../../test/lin
 import { get, keysOf, put, sampleHeader, writeExport } from '../../test/sample-export.ts';
 import type { StoreCall } from '../../test/watched-store.ts';
 import { watchedStore } from '../../test/watched-store.ts';
+import { listExports } from '../exports/list-exports.ts';
 import { parseManifest } from '../exports/manifest.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import { initializeStore } from '../exports/store-marker.ts';
@@ -271,16 +272,41 @@ test('an error of the store while it is looked through ends the run before anyth
   expect(await keysOf(store)).toEqual(before);
 });
 
-test('in a full store, exports go, and their packs with the next run that finds space', async () => {
-  const [first, second] = await days(['a', 'b'], ['a', 'c'], ['d']);
-  const full = watchedStore(store, {
-    before: (call) => {
-      if (call.startsWith('commit')) throw new StoreError('full', { message: 'no space' });
-    },
+describe('in a full store', () => {
+  /** Takes nothing; as soon as there is such a call, everything. */
+  function fullUntil(hasSpace: (call: StoreCall) => boolean): ReturnType<typeof watchedStore> {
+    let isFull = true;
+    return watchedStore(store, {
+      before: (call) => {
+        isFull &&= !hasSpace(call);
+        if (isFull && call.startsWith('commit')) throw new StoreError('full', { message: 'no space' });
+      },
+    });
+  }
+  const statesOf = async (): Promise<readonly unknown[]> =>
+    (await Array.fromAsync(listExports(store, { instance: NAME }))).map(({ reference, state }) => [reference, state]);
+
+  test('exports go, and packs that could not be marked are an error that says how to go on', async () => {
+    const [first = '', second = '', third = ''] = await days(['a', 'b'], ['a', 'c'], ['d']);
+    await expect(pruneStore({ store: fullUntil(() => false), policy: { last: 1 } })).rejects.toMatchObject({
+      code: 'STORE_FULL',
+      message: expect.stringMatching(`${second} is removed, and so is ${first}, .* no space to note that: .* listed as damaged`),
+      hint: expect.stringMatching(`finish the removal: gantry remove .* ${second}`),
+    });
+    expect([await filesOf(first), await filesOf(second)]).toEqual([['disk0.pack.img'], ['disk0.pack.img']]);
+    expect(await statesOf()).toEqual([
+      [first, 'damaged'],
+      [second, 'damaged'],
+      [third, 'complete'],
+    ]);
+    for (const reference of [second, first]) await removeExport(store, reference);
+    expect((await keysOf(store)).filter((key) => key.startsWith(NAME))).toHaveLength(3);
   });
-  expect(await pruneStore({ store: full, policy: { last: 1 } })).toMatchObject({ removed: [second, first] });
-  expect([await filesOf(first), await filesOf(second)]).toEqual([['disk0.pack.img'], ['disk0.pack.img']]);
-  await removeExport(store, first ?? '');
-  await removeExport(store, second ?? '');
-  expect((await keysOf(store)).filter((key) => key.startsWith(NAME))).toHaveLength(3);
+
+  test('that has space once the last of the exports is gone, their packs are marked then', async () => {
+    const [first = '', second = '', third = ''] = await days(['a', 'b'], ['a', 'c'], ['a', 'd']);
+    const full = fullUntil((call) => call.startsWith(`remove ${directoryOf(first)}/manifest.json`));
+    expect(await pruneStore({ store: full, policy: { last: 1 } })).toMatchObject({ removed: [second, first] });
+    expect(await statesOf()).toEqual([[third, 'complete']]);
+  });
 });

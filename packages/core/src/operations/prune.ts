@@ -7,7 +7,8 @@ import { lastLabels } from '../exports/export-labels.ts';
 import { MANIFEST_FILE } from '../exports/layout.ts';
 import type { PlannedDirectory, PlannedPack, PlannedRemoval, PrunePlan } from '../exports/prune-plan.ts';
 import { planPrune } from '../exports/prune-plan.ts';
-import { deletePacks, lastFiles, markUnused, retireUnless, writeRemoved } from '../exports/removed.ts';
+import type { Retired } from '../exports/removed.ts';
+import { assertNoted, deletePacks, lastFiles, markUnused, noteRemoved, retireUnless } from '../exports/removed.ts';
 import { removeFiles } from '../exports/remove-files.ts';
 import type { RetentionDecision, RetentionPolicy } from '../exports/retention.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
@@ -50,7 +51,8 @@ export interface PruneResult {
  * Removes the exports that a policy does not keep, marks the packs to which nothing refers any more, and deletes those that an earlier run
  * marked (docs/decisions/0119). The newest complete export of an instance always stays.
  *
- * @throws GantryError `USAGE`, `STORE_*`: then nothing more is removed
+ * @throws GantryError `USAGE`, `STORE_FULL` at the end if there was no space to note of removed exports that their packs stay, `STORE_*`:
+ *   then nothing more is removed
  */
 export function pruneStore(request: PruneRequest): Promise<PruneResult> {
   const { store, instances, policy, stateDirectory, dryRun, decided, signal } = request;
@@ -92,13 +94,19 @@ function forbidMarks({ directories, removals }: PrunePlan): void {
 /** @returns the exports that got other labels since they were looked at, and stay */
 async function carryOut(store: Store, plan: PrunePlan, options: CallOptions): Promise<readonly PlannedRemoval[]> {
   const { directories, removals } = plan;
-  const relabeled: PlannedRemoval[] = [];
   const runId = randomUUID();
   for (const directory of directories) await tidyDirectory(store, directory, options);
-  for (const removal of removals) if (!(await removePlanned(store, removal, runId, options))) relabeled.push(removal);
+  const outcomes = new Map<PlannedRemoval, Retired>();
+  for (const removal of removals) outcomes.set(removal, await removePlanned(store, removal, runId, options));
+  const relabeled = removals.filter((removal) => outcomes.get(removal) === 'kept');
   // What they refer to is in use: the next run looks again.
   if (relabeled.length > 0) forbidMarks(plan);
   for (const planned of [...removals, ...directories]) await markUnused(store, planned, namesOf(planned.unused), { ...options, runId });
+  // By now there may be space.
+  const unnoted: PlannedRemoval[] = [];
+  for (const removal of removals.filter((each) => outcomes.get(each) === 'full'))
+    if (!(await noteRemoved(store, removal, namesOf(removal.packs), { ...options, runId }))) unnoted.push(removal);
+  assertNoted(store, unnoted);
   return relabeled;
 }
 
@@ -117,15 +125,12 @@ async function tidyDirectory(store: Store, directory: PlannedDirectory, options:
   if (gone.length === packs.length) await removeFiles(store, directory, lastFiles(files), options);
 }
 
-/** @returns false if it got other labels meanwhile: then it stays */
-async function removePlanned(store: Store, removal: PlannedRemoval, runId: string, options: CallOptions): Promise<boolean> {
+/** In a full store, which has no space for `removed.json`, all goes that need not stay. */
+async function removePlanned(store: Store, removal: PlannedRemoval, runId: string, options: CallOptions): Promise<Retired> {
   const isRelabeled = (now: ExportDirectory): boolean => now.files.has(MANIFEST_FILE) && lastLabels(now) !== removal.labels;
   const outcome = await retireUnless(store, removal, isRelabeled, { ...options, runId });
-  if (outcome !== 'full') return outcome === 'retired';
-  // A full store. Without `removed.json`, what is left must not look like a damaged export.
-  await removeFiles(store, removal, removal.rest, options);
-  if (await markUnused(store, removal, namesOf(removal.packs), { ...options, runId })) await writeRemoved(store, removal, runId, options);
-  return true;
+  if (outcome === 'full') await removeFiles(store, removal, removal.rest, options);
+  return outcome;
 }
 
 function namesOf(packs: readonly PlannedPack[]): readonly string[] {

@@ -1,17 +1,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { glob, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import process from 'node:process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
 import { addToCorpus, readCorpus } from './corpus.ts';
 import { fuzz } from './fuzz.ts';
 import { Random } from './random.ts';
 import type { FuzzTarget } from './target.ts';
 import { WatchedWorker } from './watched-worker.ts';
-import type { JobOutcome } from './worker-protocol.ts';
+import type { Job, JobOutcome } from './worker-protocol.ts';
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 /** Of each target, beside its seeds and its corpus; scripts/fuzz.sh makes as many as it is asked for. */
@@ -29,7 +30,12 @@ test('every reader refuses the inputs of its corpus, and those that mutations ma
   const { output, status } = await runFuzzers(['--inputs', String(INPUTS), '--seed', '1', '--jobs', '1', '--unguided', '--no-save']);
   expect(output).not.toContain('FAILED');
   expect(status).toBe(0);
-  expect(output).toMatch(/^\d{4,} inputs in all, 0 targets failed$/m);
+  const files = await Array.fromAsync(glob('{packages,apps}/*/test/fuzz/*.fuzz.ts', { cwd: ROOT }));
+  expect(files.length).toBeGreaterThan(40);
+  const { inputs = '', targets } = /^(?<inputs>\d+) inputs in all, (?<targets>\d+) targets, 0 failed$/m.exec(output)?.groups ?? {};
+  expect(Number(targets)).toBe(files.length);
+  expect(output.match(/^\S+ +[1-9]\d* inputs/gm)).toHaveLength(files.length);
+  expect(Number(inputs)).toBeGreaterThan(1000);
 });
 
 describe('the fuzzer', () => {
@@ -63,15 +69,7 @@ describe('the fuzzer', () => {
 
   test('tells of an input that does not end, or writes to the terminal, and goes on with other targets', async () => {
     await using worker = new WatchedWorker(2000);
-    const run = async (name: string): Promise<JobOutcome> =>
-      await worker.run({
-        name,
-        file: new URL(`testing/${name}.ts`, import.meta.url).href,
-        corpus: '/nonexistent',
-        seed: 1,
-        inputs: 50,
-        isGuided: false,
-      });
+    const run = (name: string): Promise<JobOutcome> => worker.run(jobOf(name, 50));
     expect(await failuresOf(run('never-ends'))).toEqual([['for ever', expect.stringContaining('does not end')]]);
     expect(await run('ends')).toMatchObject({ name: 'ends', inputs: 51, failures: [] });
     expect(await failuresOf(run('writes'))).toContainEqual([
@@ -80,12 +78,51 @@ describe('the fuzzer', () => {
     ]);
   });
 
+  test('tells of a promise that a reader left behind rejected, also after the last input', async () => {
+    await using worker = new WatchedWorker();
+    expect(await failuresOf(worker.run(jobOf('always-rejects', 16)))).toEqual([[expect.any(String), expect.stringContaining('nobody waits')]]);
+  });
+
+  test.each([1, 2, 3])('puts it down to the input that made it do so, with seed %i', async (seed) => {
+    await using worker = new WatchedWorker();
+    const found = await failuresOf(worker.run({ ...jobOf('rejects', 2000), seed }));
+    expect(found).toEqual([['Z', expect.stringContaining('nobody waits')]]);
+  });
+
+  test('ends its worker with itself, also one in an input that does not end', async () => {
+    await using directory = await makeTemporaryDirectory();
+    const file = join(directory.path, 'stuck');
+    const command = fileURLToPath(new URL('testing/stuck-command.ts', import.meta.url));
+    const child = spawn(process.execPath, ['--conditions=@gantry/source', '--no-warnings', command], {
+      env: { ...process.env, TMPDIR: directory.path, FUZZ_STUCK_FILE: file },
+      stdio: 'inherit',
+    });
+    const exited = once(child, 'exit');
+    const pid = await vi.waitFor(async () => Number(/^\d+$/.exec(await readFile(file, 'utf8'))?.[0] ?? expect.fail('not yet')), 60_000);
+    child.kill('SIGTERM');
+    await exited;
+    await vi.waitFor(() => expect(isRunning(pid)).toBe(false), 60_000);
+  });
+
   test('keeps what reaches something new, if it looks at what is executed', async () => {
     const { output, status } = await runFuzzers(['--inputs', '400', '--seed', '1', '--no-save', 'quantities']);
     expect(output).toMatch(/^quantities +4\d\d inputs +\d+\/s +[1-9]\d* kept$/m);
     expect(status).toBe(0);
   });
 });
+
+function jobOf(name: string, inputs: number): Job {
+  const file = new URL(`testing/${name}.ts`, import.meta.url).href;
+  return { name, file, corpus: '/nonexistent', seed: 1, inputs, isGuided: false };
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 async function failuresOf(run: Promise<JobOutcome>): Promise<readonly unknown[]> {
   return (await run).failures.map(({ input, text }) => [Buffer.from(input).toString(), text]);

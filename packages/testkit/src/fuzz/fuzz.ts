@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { Coverage } from './coverage.ts';
 import type { Failure } from './failure.ts';
 import { failureOf } from './failure.ts';
@@ -32,6 +33,8 @@ export interface FuzzOptions {
   readonly maxGrowthBytes?: number | undefined;
   /** Called before each input is run. */
   readonly onInput?: ((input: Uint8Array) => void) | undefined;
+  /** Takes what the target did besides, such as a rejected promise that it left behind; undefined if there is nothing. It may come a turn late. */
+  readonly takeBesides?: (() => unknown) | undefined;
 }
 
 export interface FuzzOutcome {
@@ -84,8 +87,6 @@ class FuzzRun implements Disposable {
       const inputs = Array.from({ length: Math.min(this.#batch, this.#left()) }, () => this.#newInput());
       await this.#runAll(inputs);
       await this.#keepNew(inputs, performance.now() - started);
-      // A reader that never waits would keep this process from seeing what it left behind, and that it is to end.
-      await setImmediate();
     }
     return { inputs: this.#inputs, ms: performance.now() - this.#started, kept: this.#kept, failures: [...this.#failures.values()] };
   }
@@ -115,13 +116,46 @@ class FuzzRun implements Disposable {
     const before = process.memoryUsage.rss();
     for (const input of inputs) await this.#runOne(input);
     this.#inputs += inputs.length;
+    // A reader that never waits would keep this process from seeing what it left behind, and that it is to end.
+    await setImmediate();
+    const besides = this.#options.takeBesides?.();
+    if (besides !== undefined) await this.#findBesides(inputs, besides);
     if (process.memoryUsage.rss() - before <= maxGrowthBytes) return;
     for (const input of inputs) {
       const start = process.memoryUsage.rss();
       await this.#runOne(input);
       const growth = process.memoryUsage.rss() - start;
-      if (growth > maxGrowthBytes) await this.#add(input, new Error(`it took ${Math.floor(growth / 1024 ** 2)} MiB of memory`), false);
+      if (growth > maxGrowthBytes) await this.#add(input, new Error(`it took ${Math.floor(growth / 1024 ** 2)} MiB of memory`));
     }
+  }
+
+  /** Which inputs of a batch made the target do something besides: each is run again, and waited for. */
+  async #findBesides(inputs: readonly Uint8Array[], first: unknown): Promise<void> {
+    const target = this.#waiting();
+    let isFound = false;
+    for (const input of inputs) {
+      const error = await errorOf(target, input);
+      if (error === undefined) continue;
+      isFound = true;
+      await this.#add(input, error, target);
+    }
+    const [input] = inputs.slice(-1);
+    if (isFound || input === undefined) return;
+    await this.#add(input, new Error(`after one of ${inputs.length} inputs, of which this is the last: ${inspect(first)}`, { cause: first }));
+  }
+
+  /** The target, which fails with what it does besides. */
+  #waiting(): FuzzTarget {
+    const { takeBesides } = this.#options;
+    return {
+      ...this.#target,
+      run: async (input) => {
+        await this.#target.run(input);
+        await setImmediate();
+        const besides = takeBesides?.();
+        if (besides !== undefined) throw besides;
+      },
+    };
   }
 
   async #runOne(input: Uint8Array): Promise<void> {
@@ -131,11 +165,11 @@ class FuzzRun implements Disposable {
       const running = this.#target.run(input);
       if (running !== undefined) await running;
     } catch (error) {
-      return await this.#add(input, error, true);
+      return await this.#add(input, error, this.#target);
     }
     // On a busy machine, time passes while nothing is done.
     if (performance.now() - started > MAX_INPUT_MS && (await this.#processorMs(input)) > MAX_INPUT_MS)
-      await this.#add(input, new Error(`it took more than ${MAX_INPUT_MS / 1000} s`), false);
+      await this.#add(input, new Error(`it took more than ${MAX_INPUT_MS / 1000} s`));
   }
 
   async #processorMs(input: Uint8Array): Promise<number> {
@@ -145,11 +179,12 @@ class FuzzRun implements Disposable {
     return (user + system) / 1000;
   }
 
-  async #add(input: Uint8Array, error: unknown, canMinimize: boolean): Promise<void> {
+  /** @param target what fails with shorter inputs too, if that can be tried */
+  async #add(input: Uint8Array, error: unknown, target?: FuzzTarget): Promise<void> {
     const failure = failureOf(input, error);
     if (this.#failures.has(failure.key) || this.#failures.size >= MAX_FAILURES) return;
     this.#failures.set(failure.key, failure);
-    if (canMinimize) this.#failures.set(failure.key, { ...failure, input: await minimize(this.#target, failure) });
+    if (target !== undefined) this.#failures.set(failure.key, { ...failure, input: await minimize(target, failure) });
   }
 
   async #keepNew(inputs: readonly Uint8Array[], runMs: number): Promise<void> {
@@ -181,5 +216,14 @@ class FuzzRun implements Disposable {
     coverage.add(taken);
     this.#kept.push(only);
     if (this.#pool.length < MAX_POOL) this.#pool.push(only);
+  }
+}
+
+async function errorOf(target: FuzzTarget, input: Uint8Array): Promise<unknown> {
+  try {
+    await target.run(input);
+    return undefined;
+  } catch (error) {
+    return error;
   }
 }

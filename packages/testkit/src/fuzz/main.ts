@@ -74,7 +74,14 @@ async function inTemporaryDirectory(work: () => Promise<number>): Promise<number
 /** By their names. */
 async function findTargets(): Promise<ReadonlyMap<string, string>> {
   const files = await Array.fromAsync(glob(`{packages,apps}/*/test/fuzz/*${SUFFIX}`, { cwd: ROOT }));
-  return new Map(files.map((file) => [basename(file, SUFFIX), join(ROOT, file)] as const).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  const found = new Map<string, string>();
+  for (const file of files.toSorted((a, b) => (basename(a) < basename(b) ? -1 : 1))) {
+    const name = basename(file, SUFFIX);
+    const other = found.get(name);
+    if (other !== undefined) throw new Error(`two targets have the name ${name}: ${other} and ${join(ROOT, file)}`);
+    found.set(name, join(ROOT, file));
+  }
+  return found;
 }
 
 async function fuzzAll(): Promise<number> {
@@ -98,7 +105,7 @@ async function fuzzAll(): Promise<number> {
   );
   const inputs = outcomes.reduce((sum, outcome) => sum + outcome.inputs, 0);
   const failed = outcomes.filter(({ failures }) => failures.length > 0);
-  console.log(`${inputs} inputs in all, ${failed.length} targets failed`);
+  console.log(`${inputs} inputs in all, ${outcomes.length} targets, ${failed.length} failed`);
   return failed.length > 0 || outcomes.length < names.length ? 1 : 0;
 }
 

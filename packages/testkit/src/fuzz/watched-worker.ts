@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { failureOf } from './failure.ts';
 import type { Job, JobOutcome } from './worker-protocol.ts';
@@ -61,11 +62,16 @@ export class WatchedWorker implements AsyncDisposable {
   }
 
   #start(): ChildProcess {
-    return fork(WORKER, [this.#mirror], {
+    const worker = fork(WORKER, [this.#mirror], {
       execArgv: ['--conditions=@gantry/source', '--no-warnings', `--max-old-space-size=${MAX_HEAP_MIB}`],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
+    // In an input that does not end, it does not notice that nobody is there any more.
+    const kill = (): void => void worker.kill('SIGKILL');
+    process.once('exit', kill);
+    worker.once('exit', () => process.off('exit', kill));
+    return worker;
   }
 
   async #end(): Promise<void> {

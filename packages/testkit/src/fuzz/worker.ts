@@ -28,12 +28,9 @@ function send(outcome: JobOutcome): void {
   process.send?.(outcome);
 }
 
-/**
- * What a reader does besides: it leaves a promise behind that is rejected, or writes to the terminal. That is about the current input, or one
- * just before it.
- */
+/** What a reader does besides: it leaves a promise behind that is rejected, or writes to the terminal. */
 let besides: unknown[] = [];
-process.on('unhandledRejection', (error) => besides.push(error));
+process.on('unhandledRejection', (error) => besides.push(error ?? new Error('it left a promise behind that is rejected with nothing')));
 process.on('uncaughtException', (error) => besides.push(error));
 process.on('warning', (warning) => besides.push(new Error(`it gave a warning: ${warning.message}`, { cause: warning })));
 for (const stream of [process.stdout, process.stderr])
@@ -45,21 +42,13 @@ for (const stream of [process.stdout, process.stderr])
 async function runJob({ file, corpus, name, inputs, ...options }: Job): Promise<JobOutcome> {
   const target = await loadTarget(file);
   besides = [];
-  const found = await fuzz(
-    {
-      ...target,
-      run: async (input) => {
-        await target.run(input);
-        if (besides.length > 0) throw besides.splice(0)[0];
-      },
-    },
-    {
-      ...options,
-      inputs: inputs === undefined ? undefined : Math.ceil(inputs / (target.oneOf ?? 1)),
-      corpus: await readCorpus(corpus),
-      onInput: (input) => mirror.put(input),
-    },
-  );
+  const found = await fuzz(target, {
+    ...options,
+    inputs: inputs === undefined ? undefined : Math.ceil(inputs / (target.oneOf ?? 1)),
+    corpus: await readCorpus(corpus),
+    onInput: (input) => mirror.put(input),
+    takeBesides: () => besides.splice(0)[0],
+  });
   mirror.clear();
   return { name, ...found };
 }
