@@ -33,7 +33,9 @@ export async function copyTree(root: string): Promise<CopiedTree> {
     for (const name of files) {
       await mkdir(join(path, dirname(name)), { recursive: true });
       // A file that was removed, and is still in the index.
-      await cp(join(root, name), join(path, name)).catch(() => undefined);
+      await cp(join(root, name), join(path, name)).catch((error: unknown) => {
+        if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+      });
     }
     for (const directory of await packageDirectories(root)) await copyLinks(join(root, directory), join(path, directory));
     for (const name of ['.pnpm', '.bin']) await symlink(join(root, 'node_modules', name), join(path, 'node_modules', name));

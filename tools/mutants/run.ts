@@ -13,10 +13,11 @@ const words = process.argv.slice(2);
 const chosen = MUTANTS.filter(
   (mutant) => words.length === 0 || words.some((word) => `${mutant.guard} ${mutant.file} ${mutant.tests.join(' ')}`.includes(word)),
 );
+if (chosen.length === 0) throw new Error(`no guard has one of these words in its name, file or test: ${words.join(' ')}`);
 const jobs = Number(process.env['GANTRY_MUTANT_JOBS'] ?? availableParallelism());
 const queue = [...chosen.entries()];
 const sound = new Map<string, Promise<Outcome | undefined>>();
-const counts: Record<Outcome['state'], number> = { caught: 0, survived: 0, 'cannot be tried': 0 };
+const counts: Record<Outcome['state'], number> = { caught: 0, survived: 0, unclear: 0, 'cannot be tried': 0 };
 
 // Copies and tests under way are removed and ended at exit.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
@@ -36,6 +37,6 @@ async function work(): Promise<void> {
 
 await Promise.all(Array.from({ length: jobs }, work));
 console.log(
-  `${chosen.length} mutants: ${counts.caught} caught, ${counts.survived} survived, ${counts['cannot be tried']} could not be tried`,
+  `${chosen.length} mutants: ${counts.caught} caught, ${counts.survived} survived, ${counts.unclear} unclear, ${counts['cannot be tried']} could not be tried`,
 );
 process.exitCode = counts.caught === chosen.length ? 0 : 1;

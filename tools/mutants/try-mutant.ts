@@ -12,8 +12,11 @@ import { mutate } from './mutant.ts';
 const LIMIT_MS = 600_000;
 
 export interface Outcome {
-  /** `cannot be tried`: the tests fail without the change too. */
-  readonly state: 'caught' | 'survived' | 'cannot be tried';
+  /**
+   * `caught`: a test failed. `unclear`: no test did, but they did not end well: a port may have been in use. `cannot be tried`: they fail
+   * without the change too.
+   */
+  readonly state: 'caught' | 'survived' | 'unclear' | 'cannot be tried';
   /** The title of the test that failed, or what else happened. */
   readonly by: string;
 }
@@ -38,7 +41,7 @@ async function firstFailure(tree: string, { tests, only }: Pick<Mutant, 'tests' 
   if ((await late) === 'late') {
     killAll();
     await ended;
-    return { state: 'caught', by: `the tests did not end within ${LIMIT_MS / 1000} s` };
+    return { state: 'unclear', by: `the tests did not end within ${LIMIT_MS / 1000} s` };
   }
   const [code]: unknown[] = await ended;
   if (code === 0) return undefined;
@@ -46,11 +49,11 @@ async function firstFailure(tree: string, { tests, only }: Pick<Mutant, 'tests' 
 }
 
 /** What vitest's JSON says: a test that failed, or a file that ended otherwise, such as for lack of memory. */
-function failureIn(text: string, code: unknown): Outcome {
+export function failureIn(text: string, code: unknown): Outcome {
   const [, title] = /"ancestorTitles":[^{}]*?"fullName":"((?:[^"\\]|\\.)*)","status":"failed"/.exec(text) ?? [];
   if (title !== undefined) return { state: 'caught', by: title };
   const [, message = ''] = /"message":"((?:[^"\\]|\\.)+)"/.exec(text) ?? [];
-  return { state: 'caught', by: `the test file failed as a whole, status ${String(code)} ${message}`.trimEnd() };
+  return { state: 'unclear', by: `the test file failed as a whole, status ${String(code)} ${message}`.trimEnd() };
 }
 
 /** Tries mutants in one copy of the tree, one after the other. */
