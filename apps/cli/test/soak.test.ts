@@ -157,7 +157,8 @@ async function oneRun(soak: Soak): Promise<void> {
 
 /** What was removed from a full store as far as that was possible: now there is space again. */
 async function finishRemovals({ bench, place, count }: Soak, stderr: string): Promise<void> {
-  const { first = '', others = '' } = /(?<first>\S+) is removed(?:, and so (?:is|are) (?<others>.*?))?, but dumps stay/.exec(stderr)?.groups ?? {};
+  const { first = '', others = '' } =
+    /(?<first>\S+) is removed(?:, and so (?:is|are) (?<others>.*?))?, but dumps stay/.exec(stderr)?.groups ?? {};
   for (const reference of [first, ...others.split(', ')].filter((each) => each !== '')) {
     count('removal finished');
     expect(await bench.gantry('remove', place.address, reference), reference).toMatchObject({ exitCode: 0 });

@@ -167,7 +167,8 @@ async function removeDirectory(store: Store, directory: ExportDirectory, options
   const kept = packs.filter((name) => !gone.includes(name));
   if (kept.length === 0) await removeFiles(store, directory, lastFiles(files, last), options);
   // By now there is space for it. New exports still must not refer to the packs: another removal may have counted on that.
-  else if (!isWritten && !(await noteRemoved(store, directory, kept, { ...options, runId: removal.runId }))) assertNoted(store, [directory]);
+  else if (!isWritten && !(await noteRemoved(store, directory, kept, { ...options, runId: removal.runId })))
+    assertNoted(store, [directory]);
   return { keptBytes: sizeOf(files, kept), unclear: after.unclear };
 }
 

@@ -80,7 +80,9 @@ describe('the fuzzer', () => {
 
   test('tells of a promise that a reader left behind rejected, also after the last input', async () => {
     await using worker = new WatchedWorker();
-    expect(await failuresOf(worker.run(jobOf('always-rejects', 16)))).toEqual([[expect.any(String), expect.stringContaining('nobody waits')]]);
+    expect(await failuresOf(worker.run(jobOf('always-rejects', 16)))).toEqual([
+      [expect.any(String), expect.stringContaining('nobody waits')],
+    ]);
   });
 
   test.each([1, 2, 3])('puts it down to the input that made it do so, with seed %i', async (seed) => {

@@ -141,7 +141,10 @@ class FuzzRun implements Disposable {
     }
     const [input] = inputs.slice(-1);
     if (isFound || input === undefined) return;
-    await this.#add(input, new Error(`after one of ${inputs.length} inputs, of which this is the last: ${inspect(first)}`, { cause: first }));
+    await this.#add(
+      input,
+      new Error(`after one of ${inputs.length} inputs, of which this is the last: ${inspect(first)}`, { cause: first }),
+    );
   }
 
   /** The target, which fails with what it does besides. */
