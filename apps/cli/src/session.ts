@@ -1,5 +1,6 @@
 import type { Configuration, ExportSettings, OpenContext, SettingsScope, SourceOfInstance } from '@gantry/config';
 import {
+  comparableUrl,
   exportSettings,
   isName,
   mergeSettings,
@@ -159,7 +160,8 @@ function readConfiguration(
     configuration,
     settings: async ({ store, policy = ofOption }, access = 'write') => {
       const configured = await usable({ store, policy }, access);
-      const layers = configured === undefined ? [] : [exportSettings(configured, { store, policy })];
+      const named = store === undefined || isName(store) ? store : comparableUrl(store, cwd);
+      const layers = configured === undefined ? [] : [exportSettings(configured, { store: named, policy })];
       return mergeSettings([...layers, settingsOfEnvironment({ env, cwd })]);
     },
     rate: async ({ store, policy = ofOption }, access = 'write') => {

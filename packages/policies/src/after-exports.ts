@@ -7,6 +7,7 @@ import { problemOf } from './problems.ts';
 import type { StoreOfRun } from './record/form.ts';
 import type { RunLog } from './record/log.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
+import { signersOf } from './signers.ts';
 
 /** What comes after the exports of a policy: copies, verification, retention. Failures go into the record. */
 export class AfterExports {
@@ -47,11 +48,12 @@ export class AfterExports {
     const instances = this.#goodIn(named);
     if (instances.length === 0) return;
     await this.#attempt(`copies from ${named} to ${to}`, async () => {
+      const signers = await signersOf(this.#request, named);
       await using target = await this.#request.openStore(to, 'write');
       const { createStore } = this.#request;
       const { signal, onEvent } = this.#operation;
       await assertOtherStore({ named: to, store: target }, stores, signal);
-      const result = await mirrorStore({ source, target, instances, createStore, signal, onEvent });
+      const result = await mirrorStore({ ...signers, source, target, instances, createStore, signal, onEvent });
       const failed = result.exports.filter(({ outcome }) => outcome === 'failed');
       const { present, newest, sentBytes } = result;
       const there = new Set(newest.map(instanceOf));
@@ -70,9 +72,8 @@ export class AfterExports {
   /** @returns the instances with exports that are damaged, refused or cannot be read; undefined if the verification failed */
   async #verify(named: string, store: Store, { depth, budget }: VerifySettings): Promise<ReadonlySet<string> | undefined> {
     return await this.#attempt(`verification of ${named}`, async () => {
-      const { allowedSigners, requireSignature } = this.#request.settings;
       // The names and sizes of files need no signature.
-      const signers = depth === 'present' ? {} : { allowedSigners, requireSignature };
+      const signers = depth === 'present' ? {} : await signersOf(this.#request, named);
       const result = await verifyStore({ ...this.#operation, ...signers, store, depth, budget });
       const found = (wanted: string): typeof result.exports => result.exports.filter((each) => each.result === wanted);
       const names = (wanted: string): string[] => found(wanted).map(({ reference }) => reference);
@@ -101,7 +102,8 @@ export class AfterExports {
   ): Promise<void> {
     if (instances.length === 0) return;
     await this.#attempt(`retention in ${named}`, async () => {
-      const result = await pruneStore({ ...this.#operation, store, instances, policy });
+      const signers = await signersOf(this.#request, named);
+      const result = await pruneStore({ ...this.#operation, ...signers, store, instances, policy });
       const { removed, kept, deletedBytes, markedBytes } = result;
       this.#log.store(named, role, { pruned: { removed, kept, deletedBytes, markedBytes } });
       for (const problem of troubleOf(result)) this.#log.problem(problemOf(`retention in ${named}`, problem));
@@ -120,9 +122,15 @@ export class AfterExports {
   }
 }
 
-function troubleOf({ damaged, unclear }: PruneResult): readonly GantryError[] {
+function troubleOf({ damaged, unclear, refused }: PruneResult): readonly GantryError[] {
   const found = [...damaged, ...unclear.map((why) => `no dump was deleted, because other exports may refer to them: ${why}`)];
-  return found.map((message) => new GantryError('MANIFEST_DAMAGED', { message }));
+  return [
+    ...found.map((message) => new GantryError('MANIFEST_DAMAGED', { message })),
+    ...refused.map(({ reference, code, reason }) => {
+      const message = `nothing of ${instanceOf(reference)} was removed: ${reason}`;
+      return new GantryError(code, { message, hint: `gantry remove takes ${reference} away, if you do not want it.` });
+    }),
+  ];
 }
 
 function instanceOf(reference: string): string {

@@ -9,6 +9,7 @@ import { recentExport } from './recent-exports.ts';
 import type { InstanceOfRun, RunProblem, StoreOfInstance } from './record/form.ts';
 import type { OpenedStore, RunContext } from './run-request.ts';
 import type { SelectedInstance } from './selection.ts';
+import { signersOf } from './signers.ts';
 import type { Signals } from './window-end.ts';
 import { isWindowEnd } from './window-end.ts';
 
@@ -113,10 +114,11 @@ class InstanceExport {
   }
 
   /** A store that cannot be asked has none: what is then tried there says why. */
-  async #recentIn({ store }: OpenedStore, instance: Instance, since: Date): Promise<string | undefined> {
+  async #recentIn({ named, store }: OpenedStore, instance: Instance, since: Date): Promise<string | undefined> {
     try {
-      const { stateDirectory } = this.#context.request;
-      return await recentExport(store, instance, { since, stateDirectory, signal: this.#signal });
+      const { request } = this.#context;
+      const { stateDirectory } = request;
+      return await recentExport(store, instance, { ...(await signersOf(request, named)), since, stateDirectory, signal: this.#signal });
     } catch (error) {
       this.#signal.throwIfAborted();
       if (error instanceof GantryError) return undefined;
@@ -231,7 +233,7 @@ class InstanceExport {
     try {
       const { request } = this.#context;
       const { signal, onEvent } = operationOf(request, this.#selected.name, this.#signal);
-      const way = { source: from.store, target, createStore: request.createStore };
+      const way = { source: from.store, target, createStore: request.createStore, ...(await signersOf(request, from.named)) };
       const copied = await copyFromStore({ ...way, export: reference, signal, onEvent });
       this.#warnings.push(...copied.warnings);
       return { store, outcome: 'copied', reference };

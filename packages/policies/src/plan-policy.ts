@@ -10,6 +10,7 @@ import type { RunProblem } from './record/form.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
 import type { SelectedInstance } from './selection.ts';
 import { selectInstances } from './selection.ts';
+import { signersOf } from './signers.ts';
 import type { RunTimes } from './when.ts';
 import { timesOf } from './when.ts';
 
@@ -111,11 +112,15 @@ async function recentIn(
   { instance }: DescribedInstance,
   stores: readonly OpenedStore[],
   { since }: RunTimes,
-  { stateDirectory, signal }: PolicyRunRequest,
+  request: PolicyRunRequest,
 ): Promise<readonly (string | undefined)[]> {
+  const { stateDirectory, signal } = request;
   if (since === undefined) return [];
   const found: (string | undefined)[] = [];
-  for (const { store } of stores) found.push(await recentExport(store, instance, { since, stateDirectory, signal }));
+  for (const { named, store } of stores) {
+    const signers = await signersOf(request, named);
+    found.push(await recentExport(store, instance, { ...signers, since, stateDirectory, signal }));
+  }
   return found;
 }
 
@@ -156,7 +161,8 @@ class StorePlanner {
     if (policy === undefined || this.#instances.length === 0) return undefined;
     const { signal } = this.#request;
     return await this.#attempt(`retention in ${named}`, async () => {
-      const asked = { store, instances: this.#instances, policy, stateDirectory: this.#request.stateDirectory, signal };
+      const signers = await signersOf(this.#request, named);
+      const asked = { ...signers, store, instances: this.#instances, policy, stateDirectory: this.#request.stateDirectory, signal };
       const { removed } = await pruneStore({ ...asked, dryRun: true });
       return removed;
     });

@@ -1,11 +1,11 @@
-import type { Instance } from '@gantry/core';
-import { findDamage, GantryError, openExport } from '@gantry/core';
+import type { Instance, Signers, StoredExport } from '@gantry/core';
+import { findDamage, GantryError, openExport, refusalOf } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 
 /** One from further in the future was made by a host whose clock is wrong. */
 const MAX_CLOCK_DIFFERENCE_MS = 5 * 60_000;
 
-export interface RecentOptions {
+export interface RecentOptions extends Signers {
   readonly since: Date;
   /** As operations get it: what verifications found may be there. */
   readonly stateDirectory: string | undefined;
@@ -14,7 +14,7 @@ export interface RecentOptions {
 
 /**
  * The newest export of an instance in a store, if it began at `since` or later, has all disks of the instance, all its files are
- * there, and no verification found damage in it.
+ * there, no verification found damage in it, and with allowed signers, its signature is not refused.
  *
  * @returns its reference; undefined if it must be exported (again)
  * @throws GantryError `STORE_*`; the signal's reason
@@ -22,13 +22,14 @@ export interface RecentOptions {
 export async function recentExport(
   store: Store,
   { name, disks }: Instance,
-  { since, stateDirectory, signal }: RecentOptions,
+  { since, stateDirectory, allowedSigners, requireSignature, signal }: RecentOptions,
 ): Promise<string | undefined> {
   try {
     const found = await openExport(store, name, { signal });
     const { started, dumps } = found;
     const isRecent = started !== undefined && started >= since && started.getTime() <= Date.now() + MAX_CLOCK_DIFFERENCE_MS;
     if (!isRecent || dumps.length < disks.length) return undefined;
+    if (await isRefused(store, found, { allowedSigners, requireSignature, signal })) return undefined;
     await found.checkDumpsPresent({ signal });
     const damage = await findDamage({ store, found, stateDirectory, signal });
     return damage === undefined ? found.reference : undefined;
@@ -38,4 +39,9 @@ export async function recentExport(
     if (error instanceof GantryError && error.code === 'STORE_NOT_FOUND') return undefined;
     throw error;
   }
+}
+
+async function isRefused(store: Store, found: StoredExport, options: Signers & { readonly signal: AbortSignal }): Promise<boolean> {
+  if (options.allowedSigners === undefined && options.requireSignature !== true) return false;
+  return (await refusalOf(store, found, options)) !== undefined;
 }

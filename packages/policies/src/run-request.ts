@@ -13,6 +13,8 @@ export interface PolicyRunRequest extends OperationOptions {
   readonly openStore: (named: string, access: 'read' | 'write') => Promise<Store>;
   /** How exports are made: what `exportSettings` says, or more. */
   readonly settings: ExportSettings;
+  /** How one store is read, also one of copies, by its name in the configuration or its address. */
+  readonly settingsOf: (named: string) => Promise<ExportSettings>;
   readonly signal: AbortSignal;
   /** Only these of its instances: names, in which `*` stands for any characters. */
   readonly only?: readonly string[] | undefined;

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import type { Policy } from '@gantry/config';
-import { loadConfiguration, namedStore, openStore } from '@gantry/config';
+import { exportSettings, loadConfiguration, namedStore, openStore } from '@gantry/config';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeRandomFile } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
@@ -33,6 +33,7 @@ export async function sampleRequest({ home, policy: fields, signal, second = () 
     policy,
     context,
     settings: {},
+    settingsOf: (named) => Promise.resolve(exportSettings(configuration, { policy: policy.name, store: named })),
     signal,
     stateDirectory: home.file('state'),
     createStore: true,

@@ -41,8 +41,12 @@ const fileSchema: z.ZodType<{ readonly exports: readonly GoodExport[] }> = z.obj
 });
 
 /** What is remembered for a policy; without a file, what the records of its runs say. Those from the future are left out. */
-export async function readGoodExports(policy: string, stateDirectory: string | undefined): Promise<readonly GoodExport[]> {
-  const known = (await readOwnFile(policy, stateDirectory)) ?? (await fromRecords(policy, stateDirectory));
+export async function readGoodExports(
+  policy: string,
+  stateDirectory: string | undefined,
+  warn: (message: string) => void,
+): Promise<readonly GoodExport[]> {
+  const known = (await readOwnFile(policy, stateDirectory)) ?? (await fromRecords(policy, stateDirectory, warn));
   const now = Date.now();
   return known.filter(({ at }) => Date.parse(at) <= now);
 }
@@ -56,8 +60,12 @@ async function readOwnFile(policy: string, stateDirectory: string | undefined): 
   }
 }
 
-async function fromRecords(policy: string, stateDirectory: string | undefined): Promise<readonly GoodExport[]> {
-  const runs = await readPolicyRuns(policy, { stateDirectory });
+async function fromRecords(
+  policy: string,
+  stateDirectory: string | undefined,
+  warn: (message: string) => void,
+): Promise<readonly GoodExport[]> {
+  const runs = await readPolicyRuns(policy, { stateDirectory, warn });
   return runs.toReversed().reduce<readonly GoodExport[]>(goodAfter, []);
 }
 

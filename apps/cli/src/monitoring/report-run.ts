@@ -27,7 +27,7 @@ export interface ReportOptions {
  */
 export async function reportRun(run: PolicyRun, options: ReportOptions): Promise<void> {
   const { configuration, stateDirectory, hasBegun, env, signal, warn } = options;
-  const history = hasBegun ? rememberRun(run, stateDirectory, warn) : historyWith(run, stateDirectory);
+  const history = hasBegun ? rememberRun(run, stateDirectory, warn) : historyWith(run, stateDirectory, warn);
   const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work();
@@ -70,10 +70,11 @@ function notifications(run: PolicyRun, notify: NotifySettings | undefined, signa
   ];
 }
 
-function measurements(history: Promise<RunHistory>, { configuration, stateDirectory }: ReportOptions): readonly Work[] {
+function measurements(history: Promise<RunHistory>, { configuration, stateDirectory, warn }: ReportOptions): readonly Work[] {
   const { metrics, policies } = configuration;
   const { textfile, otlp } = metrics;
-  const figures = async (): Promise<readonly Figure[]> => figuresOf(await readHistories(policies, stateDirectory, await history), policies);
+  const figures = async (): Promise<readonly Figure[]> =>
+    figuresOf(await readHistories(policies, stateDirectory, await history, warn), policies);
   return [
     ...(textfile === undefined ? [] : [[`write ${textfile}`, () => writeTextfile(textfile, figures)] as const]),
     ...(otlp === undefined

@@ -5,6 +5,9 @@ import { storesOf } from './policy-status.ts';
 import type { GoodExport } from './good-exports.ts';
 import { goodAfter, keepGoodExports, readGoodExports } from './good-exports.ts';
 
+/** Called with what cannot be read, which may hide runs. */
+type Warn = (message: string) => void;
+
 /** What this machine remembers of the runs of a policy. */
 export interface RunHistory {
   readonly policy: string;
@@ -22,21 +25,21 @@ export interface RunHistory {
 export async function rememberRun(
   run: PolicyRun,
   stateDirectory: string | undefined,
-  warn: (message: string) => void,
+  warn: Warn,
 ): Promise<RunHistory> {
   const { policy } = run;
-  const good = goodAfter(await readGoodExports(policy, stateDirectory), run);
+  const good = goodAfter(await readGoodExports(policy, stateDirectory, warn), run);
   try {
     await keepGoodExports(policy, stateDirectory, good);
   } catch (error) {
     warn(`cannot remember the good exports of policy ${policy}: ${error instanceof Error ? error.message : String(error)}`);
   }
-  return { policy, last: run.selection === 'named' ? await lastRun(policy, stateDirectory) : run, good };
+  return { policy, last: run.selection === 'named' ? await lastRun(policy, stateDirectory, warn) : run, good };
 }
 
 /** What is remembered when a run could not begin, which leaves no record: another one may be under way. */
-export async function historyWith(run: PolicyRun, stateDirectory: string | undefined): Promise<RunHistory> {
-  const known = await historyOf(run.policy, stateDirectory);
+export async function historyWith(run: PolicyRun, stateDirectory: string | undefined, warn: Warn): Promise<RunHistory> {
+  const known = await historyOf(run.policy, stateDirectory, warn);
   return run.selection === 'named' ? known : { ...known, last: run };
 }
 
@@ -45,22 +48,23 @@ export async function readHistories(
   policies: Configuration['policies'],
   stateDirectory: string | undefined,
   own: RunHistory,
+  warn: Warn,
 ): Promise<readonly RunHistory[]> {
   return await Promise.all(
     [...policies.values()].map(async (policy) => {
       const { name } = policy;
       const current = new Set(storesOf(policy).map(({ named }) => named));
-      const { last, good } = name === own.policy ? own : await historyOf(name, stateDirectory);
+      const { last, good } = name === own.policy ? own : await historyOf(name, stateDirectory, warn);
       return { policy: name, last, good: good.filter(({ store }) => current.has(store)) };
     }),
   );
 }
 
-async function historyOf(policy: string, stateDirectory: string | undefined): Promise<RunHistory> {
-  return { policy, last: await lastRun(policy, stateDirectory), good: await readGoodExports(policy, stateDirectory) };
+async function historyOf(policy: string, stateDirectory: string | undefined, warn: Warn): Promise<RunHistory> {
+  return { policy, last: await lastRun(policy, stateDirectory, warn), good: await readGoodExports(policy, stateDirectory, warn) };
 }
 
-async function lastRun(policy: string, stateDirectory: string | undefined): Promise<PolicyRun | undefined> {
-  const runs = await readPolicyRuns(policy, { stateDirectory });
+async function lastRun(policy: string, stateDirectory: string | undefined, warn: Warn): Promise<PolicyRun | undefined> {
+  const runs = await readPolicyRuns(policy, { stateDirectory, warn });
   return runs.find(({ outcome, selection }) => outcome !== 'running' && selection !== 'named');
 }

@@ -178,6 +178,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
     markedBytes: bytes,
     unclear: texts,
     damaged: texts,
+    refused: list({ reference: text, code: text, reason: text }),
     relabeled: texts,
   }),
   clean: loose({ things: list({ what: text, outcome: z.enum(['found', 'cleared', 'kept', 'noted']) }) }),

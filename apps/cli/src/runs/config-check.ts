@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Configuration, ExportSettings } from '@gantry/config';
-import { isName } from '@gantry/config';
+import type { Configuration, ExportSettings, SettingsScope } from '@gantry/config';
+import { exportSettings, isName } from '@gantry/config';
 import type { GantryErrorCode } from '@gantry/core';
-import { asFirstError, ERROR_EXIT_CODES, GantryError, listFrom, readRecipients, readSnapshotConfig, requireStore } from '@gantry/core';
+import { asFirstError, assertSigners, ERROR_EXIT_CODES, GantryError, listFrom, readRecipients, readSnapshotConfig, requireStore } from '@gantry/core';
 import { formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { warningsOf } from './config-warnings.ts';
@@ -53,12 +53,14 @@ async function perform({ what, look }: Check, session: Session): Promise<Checked
   }
 }
 
-function checksOf({ stores, inventories, policies, defaults, notify, metrics }: Configuration): readonly Check[] {
+function checksOf(configuration: Configuration): readonly Check[] {
+  const { stores, inventories, policies, defaults, notify, metrics } = configuration;
   return [
     ...[...stores.keys()].map((name) => storeCheck(`stores.${name}`, name)),
     ...[...stores.values()].flatMap(({ name, export: settings }) => fileChecks(`stores.${name}`, settings)),
+    ...[...stores.keys()].flatMap((name) => signersChecks(configuration, `stores.${name}`, { store: name })),
     ...[...inventories.keys()].map((name) => sourceCheck(`inventories.${name}`, name)),
-    ...[...policies.values()].flatMap((policy) => policyChecks(policy)),
+    ...[...policies.values()].flatMap((policy) => policyChecks(configuration, policy)),
     ...fileChecks('defaults', defaults),
     ...programChecks('notify.command', notify?.command),
     ...programChecks('notify.mail.sendmail', notify?.mail && [notify.mail.sendmail]),
@@ -69,7 +71,10 @@ function checksOf({ stores, inventories, policies, defaults, notify, metrics }: 
 type Policy = Configuration['policies'] extends ReadonlyMap<string, infer P> ? P : never;
 
 /** What has a name is checked under that name. */
-function policyChecks({ name, stores, copies, instances, hooks, export: settings }: Policy): readonly Check[] {
+function policyChecks(
+  configuration: Configuration,
+  { name, stores, copies, instances, hooks, export: settings }: Policy,
+): readonly Check[] {
   const at = `policies.${name}`;
   const addresses = [
     ...stores.map((store, index) => [`stores[${index}]`, store] as const),
@@ -79,6 +84,7 @@ function policyChecks({ name, stores, copies, instances, hooks, export: settings
     ...addresses.flatMap(([place, address]) => (isName(address) ? [] : [storeCheck(`${at}.${place}`, address)])),
     ...instances.flatMap(({ source }, index) => (isName(source) ? [] : [sourceCheck(`${at}.instances[${index}]`, source)])),
     ...fileChecks(at, settings),
+    ...addresses.flatMap(([place, store]) => signersChecks(configuration, `${at}.${place}`, { policy: name, store })),
     ...programChecks(`${at}.hooks.before-snapshot`, hooks.beforeSnapshot),
     ...programChecks(`${at}.hooks.after-snapshot`, hooks.afterSnapshot),
     ...programChecks(`${at}.hooks.on-success`, hooks.onSuccess),
@@ -119,8 +125,10 @@ async function isInstanceFile(address: string): Promise<boolean> {
 }
 
 /** Of the files that settings name. */
-function fileChecks(at: string, { snapshotConfig, recipientsFiles = [] }: ExportSettings): readonly Check[] {
+function fileChecks(at: string, { snapshotConfig, recipientsFiles = [], signKey, allowedSigners }: ExportSettings): readonly Check[] {
   return [
+    ...(signKey === undefined ? [] : [{ what: `${at}.sign-key`, look: () => foundKey(signKey) }]),
+    ...(allowedSigners === undefined ? [] : [{ what: `${at}.allowed-signers`, look: () => foundSigners(allowedSigners) }]),
     ...snapshotChecks(at, snapshotConfig),
     ...recipientsFiles.map((file, index) => ({
       what: `${at}.recipients-files[${index}]`,
@@ -130,6 +138,20 @@ function fileChecks(at: string, { snapshotConfig, recipientsFiles = [] }: Export
       },
     })),
   ];
+}
+
+/** What is required may be said in another place than who may sign. */
+function signersChecks(configuration: Configuration, at: string, scope: SettingsScope): readonly Check[] {
+  const { allowedSigners, requireSignature } = exportSettings(configuration, scope);
+  if (requireSignature !== true || allowedSigners !== undefined) return [];
+  const look = (): Promise<never> =>
+    Promise.reject(
+      new GantryError('CONFIGURATION_INVALID', {
+        message: 'require-signature is true, and allowed-signers does not say who may sign',
+        hint: 'Give it allowed-signers: FILE in the same place.',
+      }),
+    );
+  return [{ what: `${at}.require-signature`, look }];
 }
 
 function snapshotChecks(at: string, path: string | undefined): readonly Check[] {
@@ -157,4 +179,15 @@ async function found(path: string, mode: number, wanted: string): Promise<string
   } catch (cause) {
     throw new GantryError('CONFIGURATION_INVALID', { message: `${path} is not ${wanted}`, cause });
   }
+}
+
+/** Of a key in the agent, the public one is enough. */
+async function foundKey(path: string): Promise<string> {
+  const wanted = 'a key that can be read';
+  return await found(path, constants.R_OK, wanted).catch(() => found(`${path}.pub`, constants.R_OK, wanted));
+}
+
+async function foundSigners(allowedSigners: string): Promise<string> {
+  await assertSigners({ allowedSigners });
+  return allowedSigners;
 }

@@ -80,6 +80,7 @@ export async function importNew(
   const [, flag, why] = NOT_FOR_NEW.find(([option]) => options[option] !== undefined) ?? [];
   if (flag !== undefined)
     throw new GantryError('USAGE', { message: `${flag} does not go with ${name}, a new instance: ${why}`, hint: `Leave ${flag} out.` });
+  const signers = await signersOf(session, options, address, 'read');
   await using store = await session.openSealed(address, 'read', options);
   const result = await importIntoSource({
     ...session.operation,
@@ -93,7 +94,7 @@ export async function importNew(
     parallel: await parallelOf(session, options, address, 'read'),
     checkFirst: options.checkFirst,
     dryRun: options.dryRun,
-    ...(await signersOf(session, options, address, 'read')),
+    ...signers,
   });
   const took = formatDuration(performance.now() - started);
   const done = `imported ${result.reference} into ${name}, a new instance: ${formatBytes(result.plainBytes)} in ${took}`;

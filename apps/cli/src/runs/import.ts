@@ -34,6 +34,7 @@ export async function run(
   await using _source = named?.source;
   const guard = named && (await describeTarget(session, named, options));
   if (named !== undefined && guard === undefined) return await importNew(session, [address, reference], named, options);
+  const signers = await signersOf(session, options, address, 'read');
   await using source = choice && (await session.openInstances(choice.source));
   await using store = await session.openSealed(address, 'read', options);
   const target =
@@ -51,7 +52,7 @@ export async function run(
     resume: options.resume,
     allowOtherOs: options.allowOtherOs,
     define: source && { ...choice, source },
-    ...(await signersOf(session, options, address, 'read')),
+    ...signers,
     forceInUse: options.forceInUse,
   });
   const took = formatDuration(performance.now() - started);

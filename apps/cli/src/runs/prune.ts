@@ -7,6 +7,7 @@ import { policyOf } from '../command-line/keep-options.ts';
 import type { POLICY } from '../command-line/options.ts';
 import { formatBytes, formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
+import { signersOf } from './signers.ts';
 
 /** Runs `gantry prune`. */
 export async function run(
@@ -15,6 +16,7 @@ export async function run(
   options: OptionValues<typeof KEEP & typeof POLICY> & { readonly dryRun: true | undefined },
 ): Promise<void> {
   const policy = await retentionOf(session, options);
+  const signers = await signersOf(session, { allowedSigners: undefined, requireSignature: undefined }, address, 'write');
   await using store = await session.open(address, options.dryRun === true ? 'read' : 'write');
   const rows: string[][] = [];
   // A real run of a large store keeps only what it removes in memory.
@@ -22,6 +24,7 @@ export async function run(
     if (options.dryRun === true) rows.push(rowOf(name, decision));
   };
   const result = await pruneStore({
+    ...signers,
     store,
     instances: instance === undefined ? undefined : [instance],
     policy,
@@ -31,9 +34,11 @@ export async function run(
     signal: session.signal,
   });
   for (const what of result.damaged) session.output.warn(`${what}: it is not counted, and not removed`);
+  for (const { reference, reason } of result.refused) session.output.warn(`${reference} is refused, so nothing of its instance is removed: ${reason}`);
   for (const reference of result.relabeled) session.output.warn(`${reference} got other labels meanwhile: it was not removed`);
   for (const why of result.unclear) session.output.warn(`no dump was deleted, because other exports may refer to them: ${why}`);
   if (result.damaged.length + result.unclear.length > 0) session.exitWith(ERROR_EXIT_CODES.MANIFEST_DAMAGED);
+  else if (result.refused.length > 0) session.exitWith(ERROR_EXIT_CODES.SIGNATURE_INVALID);
   const table = rows.length === 0 ? [] : [...formatTable([['EXPORT', 'DECISION', 'WHY'], ...rows]), ''];
   const lines = options.dryRun === true ? table : result.removed.map((reference) => `removed ${reference}`);
   const dryRun = options.dryRun === true;

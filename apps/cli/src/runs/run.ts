@@ -55,6 +55,7 @@ async function requestOf(session: Session, policy: Policy, options: Options): Pr
     configuration: await session.configuration(),
     policy,
     settings: await session.settings({ policy: policy.name, store: policy.stores[0] }),
+    settingsOf: (named) => session.settings({ policy: policy.name, store: named }),
     context: { env, cwd, signal, warn },
     openStore: (named, access) => session.openSealed(named, access, {}, policy.name),
     signal,

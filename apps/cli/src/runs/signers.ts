@@ -2,21 +2,26 @@ import { resolve } from 'node:path';
 import type { Signers } from '@gantry/core';
 import type { OptionValues } from '../command-line/command.ts';
 import type { SIGNERS } from '../command-line/signature-options.ts';
+import { settingsOfEnvironment } from '../command-line/environment.ts';
 import type { Session } from '../session.ts';
 
 /**
  * Whose signatures are good: what the options of a command say, else the environment and gantry.yaml.
  *
  * @param store as the command line names it
- * @param access as for the settings of a session
+ * @param access as for the settings of a session: but a configuration that cannot be used is an error
+ *   where it may require signatures, and nothing else says whether they are required
  */
 export async function signersOf(
-  { cwd, settings }: Pick<Session, 'cwd' | 'settings'>,
+  { cwd, env, settings }: Pick<Session, 'cwd' | 'env' | 'settings'>,
   { allowedSigners, requireSignature }: OptionValues<typeof SIGNERS>,
   store: string,
   access: 'read' | 'write',
 ): Promise<Signers> {
-  const configured = await settings({ store }, access);
+  const ofEnvironment = settingsOfEnvironment({ env, cwd });
+  const required = requireSignature ?? ofEnvironment.requireSignature;
+  const isSaid = required === false || (required === true && (allowedSigners ?? ofEnvironment.allowedSigners) !== undefined);
+  const configured = await settings({ store }, isSaid ? access : 'write');
   return {
     allowedSigners: allowedSigners === undefined ? configured.allowedSigners : resolve(cwd, allowedSigners),
     requireSignature: requireSignature ?? configured.requireSignature,

@@ -90,8 +90,9 @@ async function rehearseOne(
 
 async function verifyAll(session: Session, { store, address }: VerifiedStore, options: Options): Promise<void> {
   const { parallel, depth, budget, rehearse: rehearseIn } = options;
-  // What is configured is for what is read.
-  const signers = depth === 'present' && options.allowedSigners === undefined ? {} : await signersOf(session, options, address, 'write');
+  // What is configured is for what is read; an option that has no effect is refused.
+  const isAsked = options.allowedSigners !== undefined || options.requireSignature === true;
+  const signers = depth === 'present' && !isAsked ? {} : await signersOf(session, options, address, 'write');
   const result = await verifyStore({ ...session.operation, ...signers, store, parallel, depth, budget, rehearseIn });
   if (result.damaged > 0) session.exitWith(ERROR_EXIT_CODES.DUMP_DAMAGED);
   else if (result.refused > 0) session.exitWith(ERROR_EXIT_CODES.SIGNATURE_INVALID);

@@ -1,6 +1,7 @@
 import { DEFAULT_CODEC, GantryError, nearestNames } from '@gantry/core';
 import type { Codec } from '@gantry/core';
 import type { Configuration, ExportSettings, Policy, RateLimit, StoreSettings } from './model.ts';
+import { comparableUrl } from './references.ts';
 import { isName } from './values.ts';
 
 /**
@@ -34,7 +35,7 @@ export function assertPolicies(configuration: Configuration, names: readonly str
 export interface SettingsScope {
   /** The name of a policy of the configuration. */
   readonly policy?: string | undefined;
-  /** A store by its name or its address. */
+  /** A store by its name. One by its address, which is absolute, has the signers of a named store of that address, and nothing else of it. */
   readonly store?: string | undefined;
 }
 
@@ -42,9 +43,20 @@ type Layer = Configuration['defaults'];
 
 /** What may say how something is done: the defaults, then the store, then the policy, which counts most. */
 function layersOf(configuration: Configuration, { policy, store }: SettingsScope): readonly Layer[] {
-  const named = store === undefined ? undefined : namedStore(configuration, store);
+  const named = store === undefined ? undefined : (namedStore(configuration, store) ?? guardOf(configuration, store));
   const ofPolicy = policy === undefined ? undefined : configuration.policies.get(policy);
   return [configuration.defaults, ...[named, ofPolicy].flatMap((from) => (from === undefined ? [] : layerOf(from)))];
+}
+
+/** Whose exports are good in a store does not depend on how it is named. */
+function guardOf({ stores }: Configuration, address: string): { readonly export: ExportSettings } | undefined {
+  const url = comparableUrl(address);
+  for (const store of stores.values()) {
+    const { allowedSigners, requireSignature } = store.export;
+    const isGuarded = allowedSigners !== undefined || requireSignature !== undefined;
+    if (isGuarded && comparableUrl(store.url) === url) return { export: { allowedSigners, requireSignature } };
+  }
+  return undefined;
 }
 
 function layerOf({ export: settings, limitRate }: { readonly export: ExportSettings; readonly limitRate?: RateLimit | undefined }): Layer {

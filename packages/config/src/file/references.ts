@@ -62,10 +62,14 @@ function repeatedStores(
   });
 }
 
-/** The same for addresses that are written differently, and mean one store. One that cannot be parsed fails when its store is opened. */
-export function comparableUrl(address: string): string {
+/**
+ * The same for addresses that are written differently, and mean one store. One that cannot be parsed fails when its store is opened.
+ *
+ * @param directory from which relative paths count
+ */
+export function comparableUrl(address: string, directory = '/'): string {
   try {
-    return parseStoreAddress(address, '/').href.replace(/\/+$/, '');
+    return parseStoreAddress(address, directory).href.replace(/\/+$/, '');
   } catch {
     return address;
   }

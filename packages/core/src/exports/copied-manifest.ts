@@ -10,7 +10,8 @@ import { MANIFEST_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { openExport } from './open-export.ts';
-import { readSignature } from './signature.ts';
+import type { Signers } from './signature.ts';
+import { checkSignature, readSignature } from './signature.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
 import { withoutUnsealer } from './unsealing.ts';
@@ -59,6 +60,21 @@ export async function findCopied(source: Store, wanted: string, options: CallOpt
     labels: isDeepStrictEqual(labels, labelsOf(copied)) ? undefined : labels,
     warnings,
   };
+}
+
+/**
+ * Checks the signature of an export that is to be copied, where anything says who may sign.
+ *
+ * @throws GantryError `SIGNATURE_MISSING`, `SIGNATURE_INVALID`, `USAGE`, `STORE_*` as `checkSignature`
+ */
+export async function assertAccepted(
+  source: Store,
+  { reference, manifest, text }: CopiedManifest,
+  { allowedSigners, requireSignature, signal }: Signers & CallOptions,
+): Promise<void> {
+  if (allowedSigners === undefined && requireSignature !== true) return;
+  const found = { reference, instance: manifest.instance.name, id: manifest.exportId, manifest, manifestText: text };
+  await checkSignature(source, found, { allowedSigners, requireSignature, signal });
 }
 
 async function readManifestText(

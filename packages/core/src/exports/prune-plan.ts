@@ -12,8 +12,11 @@ import type { PackRecord } from './packs.ts';
 import { splitFiles } from './removed.ts';
 import type { RetainedExport, RetentionDecision, RetentionPolicy } from './retention.ts';
 import { decideRetention, isPolicy } from './retention.ts';
+import type { RefusedExport, Signers } from './signature.ts';
+import { refusalOf } from './signature.ts';
 import type { Surveyed } from './survey.ts';
 import { surveyStore } from './survey.ts';
+import { sideBySide } from '../system/side-by-side.ts';
 import { damageFound, lastVerification } from './verification.ts';
 import { VerificationRecords } from './verification-records.ts';
 
@@ -55,11 +58,17 @@ export interface PrunePlan {
   readonly unclear: string[];
   /** Exports that lack something: never counted, never removed. One clause each. */
   readonly damaged: string[];
+  /** Exports that would stay, and whose signatures are refused: nothing of their instances is removed. */
+  readonly refused: RefusedExport[];
   /** How many exports stay. */
   kept: number;
 }
 
-export interface PruneQuestion extends CallOptions {
+/** How many signatures of one instance are checked at once. */
+const MAX_PARALLEL_CHECKS = 4;
+
+/** With allowed signers, exports whose signatures are refused are no reason to remove another one. */
+export interface PruneQuestion extends CallOptions, Signers {
   /** Prunes the exports of these instances alone. */
   readonly instances?: readonly string[] | undefined;
   readonly policy: RetentionPolicy;
@@ -113,7 +122,7 @@ class Planner {
   readonly #question: PruneQuestion;
   readonly #marks: MarkedPacks;
   readonly #instances: ReadonlySet<string> | undefined;
-  readonly #plan: PrunePlan = { removals: [], directories: [], unclear: [], damaged: [], kept: 0 };
+  readonly #plan: PrunePlan = { removals: [], directories: [], unclear: [], damaged: [], refused: [], kept: 0 };
   /** By claims, and by exports of other instances than the pack's. */
   readonly #across: Uses = { now: new PackUses(), later: new PackUses() };
   readonly #records: VerificationRecords;
@@ -177,11 +186,32 @@ class Planner {
       else this.#plan.damaged.push(`${formatExportReference(instance, directory.id)} is damaged: ${problem}`);
     }
     this.#records.forget();
-    for (const decision of decideRetention(complete, policy, now)) {
+    for (const decision of await this.#unlessRefused(decideRetention(complete, policy, now), exports)) {
       decided?.(instance, decision);
       if (decision.reasons.length === 0) removed.add(decision.export.id);
     }
     return removed;
+  }
+
+  /** Removes nothing of an instance if an export that would stay is refused: somebody else may have put it there. */
+  async #unlessRefused(decisions: readonly RetentionDecision[], exports: readonly FoundExport[]): Promise<readonly RetentionDecision[]> {
+    const stays = new Set(decisions.filter(({ reasons }) => reasons.length > 0).map((decision) => decision.export.id));
+    if (stays.size === decisions.length) return decisions;
+    const refused = await this.#refusedOf(exports.filter(({ directory }) => stays.has(directory.id)));
+    if (refused.length === 0) return decisions;
+    this.#plan.refused.push(...refused);
+    const reasons = [`${refused[0]?.reference} is refused`];
+    return decisions.map((decision) => (decision.reasons.length === 0 ? { ...decision, reasons } : decision));
+  }
+
+  async #refusedOf(exports: readonly FoundExport[]): Promise<readonly RefusedExport[]> {
+    const { allowedSigners, requireSignature, signal = new AbortController().signal } = this.#question;
+    if (allowedSigners === undefined && requireSignature !== true) return [];
+    const found = await sideBySide(exports, MAX_PARALLEL_CHECKS, signal, async ({ directory: { instance, id }, manifest, text }, signal) => {
+      const signed = { reference: formatExportReference(instance, id), instance, id, manifest, manifestText: text };
+      return await refusalOf(this.#store, signed, { allowedSigners, requireSignature, signal });
+    });
+    return found.flatMap((refused) => refused ?? []);
   }
 
   /** What an export lacks, by names and sizes alone. */

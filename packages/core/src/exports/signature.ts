@@ -115,6 +115,25 @@ export async function checkSignature(store: Store, found: SignedExport, options:
   return { state: 'signed', by: await verifiedBy({ text, signature, allowedSigners, reference, at }, signal) };
 }
 
+/** An export whose signature is refused, and why. */
+export interface RefusedExport {
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference: string;
+  readonly code: 'SIGNATURE_MISSING' | 'SIGNATURE_INVALID';
+  readonly reason: string;
+}
+
+/** As {@link checkSignature}, for an export that may be passed over. @throws as it, but no refusal */
+export async function refusalOf(store: Store, found: SignedExport, options: Signers & CallOptions): Promise<RefusedExport | undefined> {
+  try {
+    await checkSignature(store, found, options);
+    return undefined;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return { reference: found.reference, code: error.code, reason: error.message };
+  }
+}
+
 /** Whether an error says that a signature is missing or wrong: for those who may sign according to one reader, so it is not damage. */
 export function isRefusal(error: unknown): error is GantryError & { readonly code: 'SIGNATURE_MISSING' | 'SIGNATURE_INVALID' } {
   return error instanceof GantryError && (error.code === 'SIGNATURE_MISSING' || error.code === 'SIGNATURE_INVALID');
@@ -126,7 +145,7 @@ export async function assertSigners({ allowedSigners, requireSignature }: Signer
     if (requireSignature !== true) return;
     throw new GantryError('USAGE', {
       message: 'a signature is required, and nothing says who may sign',
-      hint: 'Name the allowed-signers file: --allowed-signers FILE.',
+      hint: 'Name the allowed-signers file: --allowed-signers FILE, or allowed-signers in gantry.yaml.',
     });
   }
   await readSigners(allowedSigners);

@@ -18,8 +18,14 @@ const MAX_PARALLEL_READS = 8;
 
 /** What a directory of a store means for the packs of others. */
 export type Surveyed =
-  /** `labelsProblem`: why its labels are not known, one clause. */
-  | { readonly state: 'export'; readonly directory: ExportDirectory; readonly manifest: Manifest; readonly labelsProblem?: string }
+  /** `text`: its manifest as it was read. `labelsProblem`: why its labels are not known, one clause. */
+  | {
+      readonly state: 'export';
+      readonly directory: ExportDirectory;
+      readonly manifest: Manifest;
+      readonly text: string;
+      readonly labelsProblem?: string;
+    }
   | { readonly state: 'unfinished'; readonly directory: ExportDirectory; readonly claim: ClaimRecord }
   /** What is left of an export that was removed. */
   | { readonly state: 'removed'; readonly directory: ExportDirectory }

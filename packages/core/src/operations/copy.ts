@@ -1,5 +1,6 @@
 import type { Store } from '@gantry/transport';
-import { findCopied } from '../exports/copied-manifest.ts';
+import { assertAccepted, findCopied } from '../exports/copied-manifest.ts';
+import type { Signers } from '../exports/signature.ts';
 import { requireStore } from '../exports/store-marker.ts';
 import { copyExport } from '../flow/copy-export.ts';
 import type { CopyOutcome } from '../flow/copy-way.ts';
@@ -7,7 +8,8 @@ import { startCall } from '../flow/session.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 
-export interface CopyRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
+/** With allowed signers, an export whose signature is refused at the source is not copied. */
+export interface CopyRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Signers {
   /** The store from which the export is copied. Everything in it counts as hostile. */
   readonly source: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
@@ -41,10 +43,11 @@ export interface CopyResult extends CopyOutcome {
  */
 export function copyFromStore(request: CopyRequest): Promise<CopyResult> {
   return withFirstError(async () => {
-    const { source, target, packsOf = [], parallel, createStore = false } = request;
+    const { source, target, packsOf = [], parallel, createStore = false, allowedSigners, requireSignature } = request;
     const { signal, reporter } = startCall('copy', request);
     const copied = await findCopied(source, request.export, { signal });
     for (const warning of copied.warnings) reporter.warn(warning);
+    await assertAccepted(source, copied, { allowedSigners, requireSignature, signal });
     await requireStore(target, { create: createStore, signal });
     const { instance, exportId } = copied.manifest;
     const bringsOf = (name: string): boolean => name === instance.name || packsOf.includes(name);

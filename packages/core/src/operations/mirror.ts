@@ -1,12 +1,13 @@
 import type { Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
-import { findCopied } from '../exports/copied-manifest.ts';
+import { assertAccepted, findCopied } from '../exports/copied-manifest.ts';
 import { lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import type { ExportDirectory } from '../exports/directories.ts';
 import { isBrought, isRemoved, readAllDirectories, readDirectories, readDirectory } from '../exports/directories.ts';
 import { examine } from '../exports/examine.ts';
 import { compareExportIds, exportPrefix, formatExportReference, GANETI_ID } from '../exports/export-id.ts';
 import { MANIFEST_FILE } from '../exports/layout.ts';
+import type { Signers } from '../exports/signature.ts';
 import { isSameRun } from '../exports/same-export.ts';
 import { asGantryError, withStoreErrors } from '../exports/store-errors.ts';
 import { assertStoreFormat, requireStore } from '../exports/store-marker.ts';
@@ -23,7 +24,8 @@ import type { OperationOptions } from '../report/reporter.ts';
 
 const OF_ONE_EXPORT: ReadonlySet<GantryErrorCode> = new Set(['BUSY', 'EXPORT_EXISTS', 'EXPORT_INCOMPLETE', 'EXPORT_NOT_FOUND']);
 
-export interface MirrorRequest extends Pick<OperationOptions, 'signal' | 'onEvent'> {
+/** With allowed signers, exports whose signatures are refused at the source are not copied. */
+export interface MirrorRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Signers {
   /** The store whose exports are copied. Everything in it counts as hostile. */
   readonly source: Store;
   /** The store to which they are copied. The caller disposes both. */
@@ -73,8 +75,8 @@ export interface MirrorResult {
 
 /**
  * Copies what a store has and another one lacks, the oldest exports of each instance first, each under its id. Removes nothing, and does not
- * bring back what the target's retention removed. Keys and labels that exports got since they were copied come, too. An export that is damaged at the source, or whose id another one has at the target, is
- * passed over, and the result says so; any other failure ends the mirror, and the next one continues.
+ * bring back what the target's retention removed. Keys and labels that exports got since they were copied come, too. An export that is damaged or refused at the source, or whose id another one has at the
+ * target, is passed over, and the result says so; any other failure ends the mirror, and the next one continues.
  *
  * @throws GantryError, or the reason of the signal
  */
@@ -110,7 +112,7 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
   for (const all of plans) {
     const plan = await withTags(way, all, tags);
     untagged += all.copy.length - plan.copy.length;
-    const done = dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan);
+    const done = dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan, request);
     const brought = dryRun ? [] : await bringAll(way, plan.instance, found.added.get(plan.instance) ?? []);
     for (const each of [...done, ...brought]) exports.push(each);
     newestThere.push(...newestOf(plan, done));
@@ -144,7 +146,7 @@ function planned({ instance }: MirrorPlan, id: string): MirroredExport {
 }
 
 /** Copies the exports of one instance, one after the other: later ones refer to frames of earlier ones. */
-async function mirrorInstance(way: CopyWay, { instance, copy, present }: MirrorPlan): Promise<MirroredExport[]> {
+async function mirrorInstance(way: CopyWay, { instance, copy, present }: MirrorPlan, { allowedSigners, requireSignature }: Signers): Promise<MirroredExport[]> {
   const done: MirroredExport[] = [];
   const known = present.at(-1);
   for (const id of copy) {
@@ -154,6 +156,7 @@ async function mirrorInstance(way: CopyWay, { instance, copy, present }: MirrorP
       if (id === copy[0] && known !== undefined) await assertSameRun(way, instance, known);
       const copied = await findCopied(way.source, reference, { signal: way.signal });
       for (const warning of copied.warnings) way.reporter.warn(warning);
+      await assertAccepted(way.source, copied, { allowedSigners, requireSignature, signal: way.signal });
       const { outcome, sentBytes } = await copyExport(way, copied);
       if (outcome === 'copied') done.push({ reference, outcome, sentBytes });
     } catch (error) {

@@ -11,11 +11,13 @@ import type { Retired } from '../exports/removed.ts';
 import { assertNoted, deletePacks, lastFiles, markUnused, noteRemoved, retireUnless } from '../exports/removed.ts';
 import { removeFiles } from '../exports/remove-files.ts';
 import type { RetentionDecision, RetentionPolicy } from '../exports/retention.ts';
+import type { RefusedExport, Signers } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { assertStoreFormat } from '../exports/store-marker.ts';
 import { GantryError } from '../report/errors.ts';
 
-export interface PruneRequest extends CallOptions {
+/** With allowed signers, the signatures of the exports that stay are checked before others are removed. */
+export interface PruneRequest extends CallOptions, Signers {
   readonly store: Store;
   /** Prunes the exports of these instances alone. */
   readonly instances?: readonly string[] | undefined;
@@ -43,24 +45,28 @@ export interface PruneResult {
   readonly unclear: readonly string[];
   /** Exports that lack something, or in which a verification found damage: never counted, never removed. One clause each. */
   readonly damaged: readonly string[];
+  /** Exports that stay, and whose signatures are refused. Of their instances, no export is removed. */
+  readonly refused: readonly RefusedExport[];
   /** `INSTANCE@EXPORT-ID` of the exports that would have been removed, but got other labels meanwhile: they stay for the next run. */
   readonly relabeled: readonly string[];
 }
 
 /**
  * Removes the exports that a policy does not keep, marks the packs to which nothing refers any more, and deletes those that an earlier run
- * marked (docs/decisions/0119). The newest complete export of an instance always stays.
+ * marked (docs/decisions/0119). The newest complete export of an instance always stays. With allowed signers, nothing of an instance is
+ * removed if the signature of an export that stays is refused.
  *
  * @throws GantryError `USAGE`, `STORE_FULL` at the end if there was no space to note of removed exports that their packs stay, `STORE_*`:
  *   then nothing more is removed
  */
 export function pruneStore(request: PruneRequest): Promise<PruneResult> {
-  const { store, instances, policy, stateDirectory, dryRun, decided, signal } = request;
+  const { store, instances, policy, stateDirectory, dryRun, decided, allowedSigners, requireSignature, signal } = request;
   const wrong = instances?.find((instance) => !isReferencePart(instance));
   if (wrong !== undefined) throw new GantryError('USAGE', { message: `${JSON.stringify(wrong)} is not a valid instance name` });
   return withStoreErrors(store.address, async () => {
     await assertStoreFormat(store, { signal });
-    const plan = await planPrune(store, { instances, policy, now: new Date(), stateDirectory, decided, signal });
+    const signers = { allowedSigners, requireSignature };
+    const plan = await planPrune(store, { ...signers, instances, policy, now: new Date(), stateDirectory, decided, signal });
     if (plan.unclear.length > 0) forbidPacks(plan);
     // What was made on top of another is removed before it.
     plan.removals.reverse();
@@ -73,6 +79,7 @@ export function pruneStore(request: PruneRequest): Promise<PruneResult> {
       markedBytes: sizeOf([...plan.directories, ...removals].flatMap(({ unused }) => unused)),
       unclear: plan.unclear,
       damaged: plan.damaged,
+      refused: plan.refused,
       relabeled: relabeled.map(referenceOf),
     };
   });
