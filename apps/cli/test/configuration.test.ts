@@ -220,7 +220,7 @@ test('a configuration that is wrong does not stop what reads a store by its full
   const broken = (...args: readonly string[]): Promise<Outcome> => other.gantry(...args);
   for (const args of [
     ['list', bench.store],
-    ['import', bench.store, reference, '--to', instance],
+    ['import', bench.store, reference, '--to', instance, '--no-require-signature'],
   ]) {
     const { exitCode, stderr } = await broken(...args);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: expect.stringContaining('the configuration does not count') });
@@ -228,6 +228,8 @@ test('a configuration that is wrong does not stop what reads a store by its full
   const refused = { exitCode: 2, stderr: expect.stringMatching(/\[CONFIGURATION_SYNTAX\][^]*--config none/) };
   expect(await broken('export', instance, bench.store)).toMatchObject(refused);
   expect(await broken('list', 'nightly')).toMatchObject(refused);
+  // It may say that only signed exports are good.
+  expect(await broken('import', bench.store, reference, '--to', instance)).toMatchObject(refused);
   expect((await broken('export', instance, bench.store, '--config', 'none')).exitCode).toBe(0);
 });
 

@@ -1,4 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { makeRandomFile } from '@gantry/testkit';
 import { importInstance } from '@gantry/core';
 import { openStore } from '@gantry/config';
@@ -51,8 +52,50 @@ test('who may sign, and that a signature is required, are settings, too', async 
     expect(await configured(...call)).toMatchObject({ exitCode: 7, stderr: expect.stringContaining('SIGNATURE_MISSING') });
   // It is for what is read.
   expect(await configured('verify', 'nightly', '--depth', 'present')).toMatchObject({ exitCode: 0 });
+  const asked = await configured('verify', 'nightly', '--depth', 'present', '--require-signature');
+  expect(asked).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--require-signature out') });
+  // Also if the store is not called by its name.
+  for (const address of [bench.store, `file://${bench.store}/`])
+    expect(await configured('verify', address)).toMatchObject({ exitCode: 7, stdout: expect.stringContaining('SIGNATURE_MISSING') });
+  // What is to stay is no reason to remove another one.
+  const newer = lastLine((await configured('export', instance, 'nightly')).stdout);
+  const pruned = await configured('prune', 'nightly', '--keep-last', '1');
+  expect(pruned).toMatchObject({ exitCode: 7, stderr: expect.stringContaining(`${newer} is refused`) });
+  expect(await readdir(exportDirectory(bench, unsigned))).toContain('manifest.json');
   const taken = await configured('verify', 'nightly', unsigned, '--no-require-signature');
   expect(taken).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/: not signed$/) });
+});
+
+test('a configuration that cannot be used does not let an unsigned export through', async () => {
+  const unsigned = lastLine((await bench.gantry('export', instance, bench.store)).stdout);
+  const configuration = bench.file('home/gantry/gantry.yaml');
+  await mkdir(dirname(configuration), { recursive: true });
+  await writeFile(configuration, `defaults: { allowed-signers: ${bench.file('allowed')}, require-signature: true, misspelled: 1 }\n`);
+  await using other = await makeWorkbench({ XDG_CONFIG_HOME: bench.file('home') });
+  const importing = ['import', bench.store, unsigned, '--to', instance, '--yes'];
+  for (const more of [[], ['--allowed-signers', bench.file('allowed')]])
+    expect(await other.gantry(...importing, ...more)).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringMatching(/\[CONFIGURATION_INVALID\][^]*--config none/),
+    });
+  expect(await other.gantry(...importing, ...signers)).toMatchObject({ exitCode: 7, stderr: expect.stringContaining('SIGNATURE_MISSING') });
+  for (const more of [['--no-require-signature'], ['--config', 'none']])
+    expect(await other.gantry(...importing, ...more)).toMatchObject({ exitCode: 0 });
+});
+
+test('config check finds signatures that are required of nobody, and files that are not there', async () => {
+  const file = bench.file('gantry.yaml');
+  const stores = `nightly: { url: ${bench.store}, require-signature: true, sign-key: nothing }, shelf: { url: shelf, allowed-signers: gone }`;
+  await writeFile(
+    file,
+    `stores: { ${stores} }\npolicies: { web: { instances: ${instance}, stores: nightly, allowed-signers: allowed } }\n`,
+  );
+  const { stdout } = await bench.gantry('config', 'check', '--config', file);
+  expect(stdout).toMatch(/^failed +stores\.nightly\.require-signature .*\[CONFIGURATION_INVALID\]$/m);
+  expect(stdout).toMatch(/^failed +stores\.nightly\.sign-key .*\[CONFIGURATION_INVALID\]$/m);
+  expect(stdout).toMatch(/^failed +stores\.shelf\.allowed-signers .*\[USAGE\]$/m);
+  expect(stdout).toMatch(/^ok +policies\.web\.allowed-signers /m);
+  expect(stdout).not.toMatch(/policies\.web\..*require-signature/);
 });
 
 test('an export that is not signed, or whose manifest was changed, is refused, and the disk is as it was', async () => {

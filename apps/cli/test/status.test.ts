@@ -61,6 +61,14 @@ describe('what stores have', () => {
     expect(exitCode).toBe(0);
   });
 
+  test('is shown also where the records of runs cannot be listed, and then the last run is unknown', async () => {
+    await mkdir(bench.file('broken'));
+    await writeFile(bench.file('broken', 'policies'), '');
+    const { exitCode, stdout, stderr } = await status(ALL, '--state-dir', bench.file('broken'));
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: expect.stringContaining('the records of runs') });
+    expect(stdout).toMatch(/\n\nall: its last run is unknown, /);
+  });
+
   test('is asked of the store: the record of a run does not count', async () => {
     await recordRun(bench.file('state'), goodRun({ policy: 'all', started: new Date(Date.now() - 2 * DAY_MS).toISOString() }));
     const { stdout } = await status(ALL);

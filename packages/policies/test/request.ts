@@ -12,17 +12,25 @@ export interface SampleRequest {
   readonly home: TemporaryDirectory;
   /** Fields of the policy, in YAML; it has one instance, `web1`, and the stores `first` and `second`. */
   readonly policy: string;
+  /** Settings of the second store, in YAML. */
+  readonly secondStore?: string | undefined;
   readonly signal: AbortSignal;
   /** What the second store does differently. */
   readonly second?: ((store: Store) => Partial<Store>) | undefined;
 }
 
 /** A run of a policy with an instance of one small disk. */
-export async function sampleRequest({ home, policy: fields, signal, second = () => ({}) }: SampleRequest): Promise<PolicyRunRequest> {
+export async function sampleRequest({
+  home,
+  policy: fields,
+  signal,
+  secondStore = '',
+  second = () => ({}),
+}: SampleRequest): Promise<PolicyRunRequest> {
   await makeRandomFile(home.file('web1.img'), 64 * 1024, 'web1');
   await writeFile(home.file('web1.yaml'), 'name: web1\nos: raw\nhypervisor: kvm\ndisks: [{ path: web1.img }]\n');
   const file = home.file('gantry.yaml');
-  const stores = 'stores: { first: { url: ./first }, second: { url: ./second } }';
+  const stores = `stores: { first: { url: ./first }, second: { url: ./second, ${secondStore} } }`;
   await writeFile(file, `${stores}\npolicies: { nightly: { instances: ${home.file('web1.yaml')}, ${fields} } }\n`);
   const context = { env: process.env, cwd: home.path, signal, warn: () => undefined };
   const configuration = await loadConfiguration({ ...context, file });

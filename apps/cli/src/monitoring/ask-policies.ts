@@ -27,7 +27,12 @@ export async function askPolicies(session: Session, policies: readonly Policy[])
   const now = new Date();
   return await Promise.all(
     selected.map(async ({ policy, names, problems }) => {
-      const [lastRun] = await readPolicyRuns(policy.name, { stateDirectory: operation.stateDirectory, newest: 1, warn: session.warn });
+      let isUnknown = false;
+      const warn = (message: string): void => {
+        isUnknown = true;
+        session.warn(message);
+      };
+      const [lastRun] = await readPolicyRuns(policy.name, { stateDirectory: operation.stateDirectory, newest: 1, warn });
       const { name, maxAgeMs } = policy;
       return {
         policy: name,
@@ -39,6 +44,7 @@ export async function askPolicies(session: Session, policies: readonly Policy[])
         ),
         problems,
         nextRun: nextRuns.get(name),
+        ...(lastRun === undefined && isUnknown ? { lastRunUnknown: true } : {}),
         lastRun: lastRun && { started: lastRun.started, ended: lastRun.ended, outcome: lastRun.outcome },
       };
     }),

@@ -43,6 +43,8 @@ export interface PolicyStatus {
   /** When systemd's timer starts the policy next. */
   readonly nextRun?: Date | undefined;
   /** The last run on this machine. */
+  /** The records of its runs cannot be read. */
+  readonly lastRunUnknown?: boolean;
   readonly lastRun?: Pick<PolicyRun, 'started' | 'ended' | 'outcome'> | undefined;
 }
 

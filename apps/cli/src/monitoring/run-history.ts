@@ -22,11 +22,7 @@ export interface RunHistory {
  *
  * @param warn called if it cannot be kept for the next run
  */
-export async function rememberRun(
-  run: PolicyRun,
-  stateDirectory: string | undefined,
-  warn: Warn,
-): Promise<RunHistory> {
+export async function rememberRun(run: PolicyRun, stateDirectory: string | undefined, warn: Warn): Promise<RunHistory> {
   const { policy } = run;
   const good = goodAfter(await readGoodExports(policy, stateDirectory, warn), run);
   try {

@@ -136,7 +136,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
     {
       policies: list(
         { policy: text, instances: z.array(status), problems: texts },
-        { maxAgeMs: count, nextRun: time, lastRun: loose({ started: time, outcome: text }, { ended: time }) },
+        { maxAgeMs: count, nextRun: time, lastRunUnknown: truth, lastRun: loose({ started: time, outcome: text }, { ended: time }) },
       ),
     },
     { check: loose({ state: z.enum(['OK', 'WARNING', 'CRITICAL', 'UNKNOWN']), line: text }) },
@@ -156,6 +156,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
     present: count,
     older: count,
     newest: texts,
+    futureOnly: texts,
     sentBytes: bytes,
     warnings,
   }),

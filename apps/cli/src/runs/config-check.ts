@@ -4,7 +4,16 @@ import { dirname } from 'node:path';
 import type { Configuration, ExportSettings, SettingsScope } from '@gantry/config';
 import { exportSettings, isName } from '@gantry/config';
 import type { GantryErrorCode } from '@gantry/core';
-import { asFirstError, assertSigners, ERROR_EXIT_CODES, GantryError, listFrom, readRecipients, readSnapshotConfig, requireStore } from '@gantry/core';
+import {
+  asFirstError,
+  assertSigners,
+  ERROR_EXIT_CODES,
+  GantryError,
+  listFrom,
+  readRecipients,
+  readSnapshotConfig,
+  requireStore,
+} from '@gantry/core';
 import { formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { warningsOf } from './config-warnings.ts';

@@ -34,7 +34,8 @@ export async function run(
     signal: session.signal,
   });
   for (const what of result.damaged) session.output.warn(`${what}: it is not counted, and not removed`);
-  for (const { reference, reason } of result.refused) session.output.warn(`${reference} is refused, so nothing of its instance is removed: ${reason}`);
+  for (const { reference, reason } of result.refused)
+    session.output.warn(`${reference} is refused, so nothing of its instance is removed: ${reason}`);
   for (const reference of result.relabeled) session.output.warn(`${reference} got other labels meanwhile: it was not removed`);
   for (const why of result.unclear) session.output.warn(`no dump was deleted, because other exports may refer to them: ${why}`);
   if (result.damaged.length + result.unclear.length > 0) session.exitWith(ERROR_EXIT_CODES.MANIFEST_DAMAGED);

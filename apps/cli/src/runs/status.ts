@@ -96,10 +96,12 @@ function describe(policies: readonly PolicyStatus[], width: number): readonly st
   ];
 }
 
-function describeRuns({ policy, lastRun, nextRun }: PolicyStatus): string {
+function describeRuns({ policy, lastRun, lastRunUnknown = false, nextRun }: PolicyStatus): string {
   const last =
     lastRun === undefined
-      ? 'it has not run on this machine'
+      ? lastRunUnknown
+        ? 'its last run is unknown'
+        : 'it has not run on this machine'
       : `last run ${formatAge(Date.now() - Date.parse(lastRun.started))} ago (${lastRun.outcome})`;
   const next = nextRun === undefined ? 'no timer' : `next run in ${formatAge(nextRun.getTime() - Date.now())}`;
   return `${policy}: ${last}, ${next}`;

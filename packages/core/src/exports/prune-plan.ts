@@ -207,10 +207,15 @@ class Planner {
   async #refusedOf(exports: readonly FoundExport[]): Promise<readonly RefusedExport[]> {
     const { allowedSigners, requireSignature, signal = new AbortController().signal } = this.#question;
     if (allowedSigners === undefined && requireSignature !== true) return [];
-    const found = await sideBySide(exports, MAX_PARALLEL_CHECKS, signal, async ({ directory: { instance, id }, manifest, text }, signal) => {
-      const signed = { reference: formatExportReference(instance, id), instance, id, manifest, manifestText: text };
-      return await refusalOf(this.#store, signed, { allowedSigners, requireSignature, signal });
-    });
+    const found = await sideBySide(
+      exports,
+      MAX_PARALLEL_CHECKS,
+      signal,
+      async ({ directory: { instance, id }, manifest, text }, signal) => {
+        const signed = { reference: formatExportReference(instance, id), instance, id, manifest, manifestText: text };
+        return await refusalOf(this.#store, signed, { allowedSigners, requireSignature, signal });
+      },
+    );
     return found.flatMap((refused) => refused ?? []);
   }
 

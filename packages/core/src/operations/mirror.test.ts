@@ -81,6 +81,13 @@ describe('a mirror', () => {
     expect(warnings).toEqual([expect.stringMatching(/^the start time of web1@21371101T020000Z is in the future/)]);
   });
 
+  test('names an instance of which its target has only exports from the future', async () => {
+    const source = new MemoryStore();
+    await writeExport(source, ['of a clock that was ahead'], { ...sampleHeader, instance: 'web1', started: '2137-11-01T02:00:00.000Z' });
+    expect(await mirror(source, await newTarget())).toMatchObject({ exports: [{ outcome: 'copied' }], newest: [], futureOnly: ['web1'] });
+    expect(await mirror(await sampleSource(), await newTarget())).toMatchObject({ futureOnly: [] });
+  });
+
   test('copies nothing in a dry run, and needs no store for it', async () => {
     const source = await sampleSource();
     const target = new MemoryStore();

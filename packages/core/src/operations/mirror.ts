@@ -69,6 +69,8 @@ export interface MirrorResult {
   readonly untagged?: number;
   /** The newest export of each of these instances that the target has now, `INSTANCE@EXPORT-ID`; none with a time in the future. */
   readonly newest: readonly string[];
+  /** The instances of which the target has exports, all with a time in the future. */
+  readonly futureOnly: readonly string[];
   readonly sentBytes: number;
   readonly warnings: readonly string[];
 }
@@ -108,6 +110,7 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
   const way: CopyWay = { source, target, bringsOf, reporter, signal, parallel };
   const exports: MirroredExport[] = [];
   const newestThere: string[] = [];
+  const futureOnly: string[] = [];
   let untagged = 0;
   for (const all of plans) {
     const plan = await withTags(way, all, tags);
@@ -115,7 +118,10 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
     const done = dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan, request);
     const brought = dryRun ? [] : await bringAll(way, plan.instance, found.added.get(plan.instance) ?? []);
     for (const each of [...done, ...brought]) exports.push(each);
-    newestThere.push(...newestOf(plan, done));
+    const ids = idsThere(plan, done);
+    const newestId = ids.filter((id) => !plan.future.includes(id)).at(-1);
+    if (newestId !== undefined) newestThere.push(formatExportReference(plan.instance, newestId));
+    else if (ids.length > 0) futureOnly.push(plan.instance);
   }
   return {
     exports,
@@ -123,6 +129,7 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
     older: plans.reduce((total, { older }) => total + older.length, 0),
     ...(tags.length === 0 ? {} : { untagged }),
     newest: newestThere,
+    futureOnly,
     sentBytes: exports.reduce((total, { sentBytes }) => total + sentBytes, 0),
     warnings: reporter.warnings,
   };
@@ -132,13 +139,10 @@ function ofFuture(reference: string): string {
   return `the start time of ${reference} is in the future: the clock of the host that made it was ahead. It does not count as the newest export`;
 }
 
-function newestOf({ instance, copy, there, future }: MirrorPlan, done: readonly MirroredExport[]): readonly string[] {
+/** The exports of an instance that the target has now, the oldest first. */
+function idsThere({ instance, copy, there }: MirrorPlan, done: readonly MirroredExport[]): readonly string[] {
   const copied = new Set(done.flatMap(({ reference, outcome }) => (outcome === 'copied' ? [reference] : [])));
-  const has = [...there, ...copy.filter((id) => copied.has(formatExportReference(instance, id)))].filter((id) => !future.includes(id));
-  return has
-    .toSorted(compareExportIds)
-    .slice(-1)
-    .map((id) => formatExportReference(instance, id));
+  return [...there, ...copy.filter((id) => copied.has(formatExportReference(instance, id)))].toSorted(compareExportIds);
 }
 
 function planned({ instance }: MirrorPlan, id: string): MirroredExport {
@@ -146,7 +150,11 @@ function planned({ instance }: MirrorPlan, id: string): MirroredExport {
 }
 
 /** Copies the exports of one instance, one after the other: later ones refer to frames of earlier ones. */
-async function mirrorInstance(way: CopyWay, { instance, copy, present }: MirrorPlan, { allowedSigners, requireSignature }: Signers): Promise<MirroredExport[]> {
+async function mirrorInstance(
+  way: CopyWay,
+  { instance, copy, present }: MirrorPlan,
+  { allowedSigners, requireSignature }: Signers,
+): Promise<MirroredExport[]> {
   const done: MirroredExport[] = [];
   const known = present.at(-1);
   for (const id of copy) {

@@ -52,7 +52,16 @@ function directoryOf(reference: string | undefined): string {
 test('what a policy does not keep goes; packs in use stay; the rest goes with the next run', async () => {
   const [first, second, third] = await days(['a', 'b'], ['a', 'c'], ['a', 'd']);
   const result = await pruneStore({ store, policy: { last: 1 } });
-  expect(result).toEqual({ removed: [second, first], kept: 2, deletedBytes: 0, markedBytes: 1, unclear: [], damaged: [], refused: [], relabeled: [] });
+  expect(result).toEqual({
+    removed: [second, first],
+    kept: 2,
+    deletedBytes: 0,
+    markedBytes: 1,
+    unclear: [],
+    damaged: [],
+    refused: [],
+    relabeled: [],
+  });
   expect(await filesOf(first)).toEqual(['disk0.map', 'disk0.pack.img', 'removed.json']);
   expect(await filesOf(second)).toEqual(['disk0.map', 'disk0.pack.img', 'disk0.pack.img.unused', 'removed.json']);
   expect(await pruneStore({ store, policy: { last: 1 } })).toMatchObject({ removed: [], kept: 2, deletedBytes: 1, markedBytes: 0 });

@@ -102,7 +102,7 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
   if (depth === 'present' && request.allowedSigners !== undefined) {
     throw new GantryError('USAGE', {
       message: 'signatures are not checked at the depth present',
-      hint: 'Use the depth stored or frames, or leave --allowed-signers out.',
+      hint: 'Use the depth stored or frames, or leave --allowed-signers and --require-signature out.',
     });
   }
   await assertSigners(request);
