@@ -44,7 +44,7 @@ export async function askPolicies(session: Session, policies: readonly Policy[])
         ),
         problems,
         nextRun: nextRuns.get(name),
-        ...(lastRun === undefined && isUnknown ? { lastRunUnknown: true } : {}),
+        lastRunUnknown: lastRun === undefined && isUnknown ? true : undefined,
         lastRun: lastRun && { started: lastRun.started, ended: lastRun.ended, outcome: lastRun.outcome },
       };
     }),

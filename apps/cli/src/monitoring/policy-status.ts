@@ -44,7 +44,7 @@ export interface PolicyStatus {
   readonly nextRun?: Date | undefined;
   /** The last run on this machine. */
   /** The records of its runs cannot be read. */
-  readonly lastRunUnknown?: boolean;
+  readonly lastRunUnknown?: true | undefined;
   readonly lastRun?: Pick<PolicyRun, 'started' | 'ended' | 'outcome'> | undefined;
 }
 

@@ -119,7 +119,7 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
     const brought = dryRun ? [] : await bringAll(way, plan.instance, found.added.get(plan.instance) ?? []);
     for (const each of [...done, ...brought]) exports.push(each);
     const ids = idsThere(plan, done);
-    const newestId = ids.filter((id) => !plan.future.includes(id)).at(-1);
+    const newestId = ids.findLast((id) => !plan.future.includes(id));
     if (newestId !== undefined) newestThere.push(formatExportReference(plan.instance, newestId));
     else if (ids.length > 0) futureOnly.push(plan.instance);
   }
