@@ -96,10 +96,10 @@ function describe(policies: readonly PolicyStatus[], width: number): readonly st
   ];
 }
 
-function describeRuns({ policy, lastRun, lastRunUnknown = false, nextRun }: PolicyStatus): string {
+function describeRuns({ policy, lastRun, lastRunUnknown, nextRun }: PolicyStatus): string {
   const last =
     lastRun === undefined
-      ? lastRunUnknown
+      ? lastRunUnknown === true
         ? 'its last run is unknown'
         : 'it has not run on this machine'
       : `last run ${formatAge(Date.now() - Date.parse(lastRun.started))} ago (${lastRun.outcome})`;
