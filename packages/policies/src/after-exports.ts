@@ -85,6 +85,7 @@ export class AfterExports {
           exports: result.exports.length,
           damaged: names('damaged'),
           unreadable: names('unreadable'),
+          refused: names('refused'),
           left,
           readBytes,
         },

@@ -90,6 +90,9 @@ test('each store is read by its own settings, not by those of the first one', as
   expect(new Set(problemsOf(run))).toEqual(
     new Set((await idsIn(home, 'second')).map((id) => `verification of web1@${id} in second: SIGNATURE_MISSING`)),
   );
+  const refused = run.stores.map(({ store, verified }) => [store, verified?.refused?.length]);
+  expect(refused).toContainEqual(['first', 0]);
+  expect(refused).toContainEqual(['second', 2]);
   expect(await idsIn(home, 'first')).toHaveLength(1);
   expect(await idsIn(home, 'second')).toHaveLength(2);
 });

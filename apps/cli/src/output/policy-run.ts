@@ -46,10 +46,11 @@ function describeStore({ store, copied, verified, pruned }: StoreOfRun): string 
   return `${store}: ${parts.join('; ')}`;
 }
 
-function describeVerified({ exports, damaged, unreadable, left, readBytes }: NonNullable<StoreOfRun['verified']>): string {
+function describeVerified({ exports, damaged, unreadable, refused = [], left, readBytes }: NonNullable<StoreOfRun['verified']>): string {
   const bad = [
     ...(damaged.length === 0 ? [] : [`${damaged.length} damaged`]),
     ...(unreadable.length === 0 ? [] : [`${unreadable.length} unreadable`]),
+    ...(refused.length === 0 ? [] : [`${refused.length} refused`]),
   ];
   const later = left === 0 ? '' : `, ${left} left for later runs`;
   return `${countOf(exports, 'export')} verified (${formatBytes(readBytes)} read)${bad.length === 0 ? '' : `: ${bad.join(', ')}`}${later}`;

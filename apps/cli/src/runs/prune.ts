@@ -7,7 +7,6 @@ import { policyOf } from '../command-line/keep-options.ts';
 import type { POLICY } from '../command-line/options.ts';
 import { formatBytes, formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
-import { signersOf } from './signers.ts';
 
 /** Runs `gantry prune`. */
 export async function run(
@@ -16,15 +15,17 @@ export async function run(
   options: OptionValues<typeof KEEP & typeof POLICY> & { readonly dryRun: true | undefined },
 ): Promise<void> {
   const policy = await retentionOf(session, options);
-  const signers = await signersOf(session, { allowedSigners: undefined, requireSignature: undefined }, address, 'write');
-  await using store = await session.open(address, options.dryRun === true ? 'read' : 'write');
+  const access = options.dryRun === true ? 'read' : 'write';
+  const { allowedSigners, requireSignature } = await session.settings({ store: address }, access);
+  await using store = await session.open(address, access);
   const rows: string[][] = [];
   // A real run of a large store keeps only what it removes in memory.
   const decided = (name: string, decision: RetentionDecision): void => {
     if (options.dryRun === true) rows.push(rowOf(name, decision));
   };
   const result = await pruneStore({
-    ...signers,
+    allowedSigners,
+    requireSignature,
     store,
     instances: instance === undefined ? undefined : [instance],
     policy,

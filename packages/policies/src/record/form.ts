@@ -77,6 +77,8 @@ export interface StoreOfRun {
         /** `INSTANCE@EXPORT-ID`. */
         readonly damaged: readonly string[];
         readonly unreadable: readonly string[];
+        /** Those whose signature is refused; absent in records of earlier versions. */
+        readonly refused?: readonly string[] | undefined;
         readonly left: number;
         readonly readBytes: number;
       }
@@ -162,6 +164,7 @@ const store = z.object({
       exports: bytes,
       damaged: z.array(z.string()),
       unreadable: z.array(z.string()),
+      refused: z.array(z.string()).optional(),
       left: bytes,
       readBytes: bytes,
     })
