@@ -18,9 +18,9 @@ export async function run(
   const parallel = await parallelOf(session, options, address);
   await using store = await session.openSealed(address, 'write', options);
   const { signal, onEvent } = session.operation;
-  const { allowedSigners } = await signersOf(session, { ...options, requireSignature: undefined }, address, 'write');
+  const signers = await signersOf(session, { ...options, requireSignature: undefined }, address, 'write');
   const signKey = options.sign === undefined ? (await session.settings({ store: address })).signKey : resolve(session.cwd, options.sign);
-  const result = await consolidateExport({ store, export: reference, signKey, allowedSigners, signal, onEvent, parallel });
+  const result = await consolidateExport({ store, export: reference, signKey, ...signers, signal, onEvent, parallel });
   session.output.result({ operation: 'consolidate', ...result }, describe(result));
 }
 

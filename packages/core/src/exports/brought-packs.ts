@@ -84,7 +84,10 @@ export class BroughtPacks implements AsyncDisposable {
    *   StoreError of the target
    */
   async bring(needed: readonly NeededPacks[]): Promise<void> {
-    for (const each of needed) await this.#bringOf(each);
+    // Of an instance that must not be written, nothing is sent: it is refused, or all is there. So that is known before the rest is sent.
+    const isSent = ({ instance }: NeededPacks): boolean => this.#o.bringsOf(instance);
+    for (const each of needed.filter((owner) => !isSent(owner))) await this.#bringOf(each);
+    for (const each of needed.filter(isSent)) await this.#bringOf(each);
   }
 
   /**

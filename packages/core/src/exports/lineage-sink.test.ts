@@ -28,7 +28,7 @@ async function writeFirst(store: Store): Promise<Manifest> {
   const plain = chunksOf(Buffer.concat([FIRST, Buffer.alloc(2 * FRAME), LAST]));
   const written = await dump.write(encodeDump(readerOf(plain), { codec: 'none', frameSize: FRAME, withMap: true, signal }));
   const record = { index: 0, name: 'disk0.img', ...written, messages: [], snapshot: 'none' };
-  return await writer.commit(sampleManifest(writer.id, [record]));
+  return (await writer.commit(sampleManifest(writer.id, [record]))).manifest;
 }
 
 function packOf({ instance: { name: instance }, exportId, dumps: [dump] }: Manifest): PackRecord {
@@ -77,7 +77,7 @@ async function writeSecond(
   const { frameTables: _none, ...draft } = sampleManifest(writer.id, [
     { index: 0, name: 'disk0.pack.img', ...written, messages: [], snapshot: 'none' },
   ]);
-  return await writer.commit(draft);
+  return (await writer.commit(draft)).manifest;
 }
 
 test('a full export may have frame maps besides its frame tables', async () => {

@@ -167,6 +167,7 @@ export const manifestSchema: z.ZodType<Manifest> = z
     exportId: text.refine(isReferencePart, 'is not an export id'),
     started: time,
     ended: time,
+    consolidated: time.exactOptional(),
     os: osSchema,
     instance: instanceSchema,
     frameTables: z.object({ size: count, sha256 }).exactOptional(),

@@ -95,6 +95,8 @@ export type Manifest = {
   readonly exportId: string;
   readonly started: string;
   readonly ended: string;
+  /** When it was put together from another export, of which `started` and `ended` are. */
+  readonly consolidated?: string;
   readonly os: { readonly name: string; readonly variant?: string; readonly apiVersion: number };
   /** Without private OS parameters unless they were asked for: see {@link describeInstance}. */
   readonly instance: Instance;

@@ -1,5 +1,6 @@
 import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { errorText } from '../report/error-text.ts';
 import { GantryError } from '../report/errors.ts';
@@ -29,6 +30,8 @@ const VERIFY_TIMEOUT_S = 30;
 const SIGNATURE_DESCRIPTOR = '/dev/fd/3';
 /** Where it reads who may sign. */
 const SIGNERS_DESCRIPTOR = '/dev/fd/4';
+/** What its messages call a line of that. */
+const SIGNERS_LINE = /\/dev\/fd\/4:(\d+)/g;
 
 /** Signs the text of a manifest. @throws GantryError `SIGNING_FAILED`; the reason of the signal */
 export type SignManifest = (text: string, options: CallOptions) => Promise<string>;
@@ -42,8 +45,7 @@ export function sshSigner(key: string): SignManifest {
   return async (text, { signal }) => {
     const sign: Argv = ['ssh-keygen', '-Y', 'sign', '-f', resolve(key), '-n', SIGNATURE_NAMESPACE];
     try {
-      // ssh-keygen reads a line of any length, which a device such as /dev/full never ends.
-      await readSmallFile(resolve(key), signal);
+      await assertNoDevice(resolve(key));
       return `${await keygen(sign, { input: text, timeoutS: SIGN_TIMEOUT_S, signal })}\n`;
     } catch (error) {
       signal?.throwIfAborted();
@@ -53,6 +55,39 @@ export function sshSigner(key: string): SignManifest {
         cause: error,
       });
     }
+  };
+}
+
+/** ssh-keygen reads a line of any length, which a device such as /dev/full never ends. What is missing may be in an agent: it says so. */
+async function assertNoDevice(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isFile() === false) throw new Error('it is not a regular file');
+}
+
+/**
+ * Signs as another signer does, and accepts no signature that would be refused.
+ *
+ * @param key what to call it in messages
+ * @throws GantryError when it signs: `SIGNING_FAILED` for a key that may not sign now
+ */
+export function allowedSigner(
+  sign: SignManifest,
+  { key, allowedSigners }: { readonly key: string; readonly allowedSigners: string },
+): SignManifest {
+  return async (text, options) => {
+    const signature = await sign(text, options);
+    try {
+      await signersOf({ text, signature, allowedSigners, at: new Date() }, options.signal);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (error instanceof GantryError) throw error;
+      throw new GantryError('SIGNING_FAILED', {
+        message: `cannot sign the export with ${key}: its signature would be refused: ${errorText(error)}`,
+        hint: `Sign with a key that ${allowedSigners} allows now, or add a line for this one.`,
+        cause: error,
+      });
+    }
+    return signature;
   };
 }
 
@@ -89,7 +124,7 @@ export interface SignedExport {
   /** Its manifest as it was read; absent for an export that Ganeti made. */
   readonly manifestText?: string | undefined;
   /** The same, parsed. */
-  readonly manifest?: { readonly ended: string } | undefined;
+  readonly manifest?: { readonly ended: string; readonly consolidated?: string } | undefined;
 }
 
 /**
@@ -111,8 +146,14 @@ export async function checkSignature(store: Store, found: SignedExport, options:
     });
   }
   if (allowedSigners === undefined) return { state: 'unchecked' };
-  const at = found.manifest === undefined ? undefined : new Date(found.manifest.ended);
-  return { state: 'signed', by: await verifiedBy({ text, signature, allowedSigners, reference, at }, signal) };
+  const { manifest } = found;
+  const at = manifest === undefined ? undefined : new Date(manifest.consolidated ?? manifest.ended);
+  try {
+    return { state: 'signed', by: await signersOf({ text, signature, allowedSigners, at }, signal) };
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error instanceof GantryError ? error : invalid(reference, errorText(error), error);
+  }
 }
 
 /** An export whose signature is refused, and why. */
@@ -187,14 +228,13 @@ interface SignedText {
   readonly text: string;
   readonly signature: string;
   readonly allowedSigners: string;
-  readonly reference: string;
   /** When it was signed, as the signed text says it: `valid-after` and `valid-before` are compared with it. */
   readonly at: Date | undefined;
 }
 
-/** @returns the names of the signer @throws GantryError `SIGNATURE_INVALID`, `USAGE` */
-async function verifiedBy(signed: SignedText, signal: AbortSignal | undefined): Promise<readonly string[]> {
-  const { signature, allowedSigners, reference } = signed;
+/** @returns the names of the signer @throws GantryError `USAGE`; Error with why it is not valid; the reason of the signal */
+async function signersOf(signed: SignedText, signal: AbortSignal | undefined): Promise<readonly string[]> {
+  const { signature, allowedSigners } = signed;
   const names = new Set<string>();
   let failure: unknown;
   for (const lines of linesFor(signature, await readSigners(allowedSigners))) {
@@ -207,38 +247,66 @@ async function verifiedBy(signed: SignedText, signal: AbortSignal | undefined): 
   }
   if (names.size > 0) return [...names];
   const why = failure === undefined ? 'nobody there has signed it' : errorText(failure);
-  throw invalid(reference, `${why} (allowed signers: ${allowedSigners})`, failure);
+  throw new Error(`${why.replaceAll(SIGNERS_LINE, 'line $1')} (allowed signers: ${allowedSigners})`, { cause: failure });
 }
 
 /**
- * The parts of an allowed-signers file that may have the key of a signature: each line with the key, since `ssh-keygen -Y find-principals`
- * names those of the first alone, also if that is for another namespace. If there is none, all lines: the key may have a certificate.
+ * The parts of an allowed-signers file that may have the key of a signature, or that of the authority that has certified it: each such
+ * line alone, since `ssh-keygen -Y find-principals` names those of the first alone, also if that is for another namespace. Comments keep
+ * its number. What is not a signature gets all lines: ssh-keygen says what is wrong with it.
  */
 function linesFor(signature: string, signers: Buffer): readonly string[] {
   const all = signers.toString('utf8');
   const key = keyIn(signature);
-  const lines = all.split('\n').filter((line) => !line.trimStart().startsWith('#') && key !== undefined && line.split(/\s+/).includes(key));
-  return lines.length === 0 ? [all] : lines;
+  if (key === undefined) return [all];
+  return all.split('\n').flatMap((line, index) => (hasKeyOf(line, key) ? [`${'#\n'.repeat(index)}${line}\n`] : []));
 }
+
+/** Whether a line has the key, or one that is a part of it: a certificate has that of its authority. */
+function hasKeyOf(line: string, key: Buffer): boolean {
+  if (line.trimStart().startsWith('#')) return false;
+  return line.split(/\s+/).some((word) => PUBLIC_KEY.test(word) && key.includes(Buffer.from(word, 'base64')));
+}
+
+/** It begins with the length of the name of its type: three zeros, and more than the type alone. */
+const PUBLIC_KEY = /^AAAA[A-Za-z0-9+/]{40,}=*$/;
 
 /** `SSHSIG`, and the version. */
 const KEY_LENGTH_AT = 6 + 4;
 
-/** The public key in a signature, as lines of allowed signers have it; undefined for what is not a signature. */
-function keyIn(signature: string): string | undefined {
+/** The public key in a signature, or its certificate; undefined for what is not a signature. */
+function keyIn(signature: string): Buffer | undefined {
   const [, base64 = ''] = /^-----BEGIN SSH SIGNATURE-----\s([A-Za-z0-9+/=\s]+)-----END/.exec(signature) ?? [];
   const blob = Buffer.from(base64, 'base64');
   const start = KEY_LENGTH_AT + 4;
   if (blob.length < start) return undefined;
-  return blob.toString('base64', start, start + blob.readUInt32BE(KEY_LENGTH_AT));
+  return blob.subarray(start, start + blob.readUInt32BE(KEY_LENGTH_AT));
 }
 
 /** @returns those of the signers in these lines who have signed a text @throws Error of ssh-keygen, if there are none */
-async function signersIn(lines: string, { text, signature, at }: SignedText, signal: AbortSignal | undefined): Promise<readonly string[]> {
+async function signersIn(lines: string, signed: SignedText, signal: AbortSignal | undefined): Promise<readonly string[]> {
+  const { at } = signed;
+  if (at === undefined) return await signersAt(lines, signed, [], signal);
+  try {
+    return await signersAt(lines, signed, ['-O', `verify-time=${at.toISOString().slice(0, 19).replaceAll(/[-:T]/g, '')}Z`], signal);
+  } catch (error) {
+    // Before OpenSSH 9.1, it reads local times alone. Node does not know all forms of TZ that it does.
+    if (!errorText(error).includes(NO_SUCH_TIME)) throw error;
+    return await signersAt(lines, signed, ['-O', `verify-time=${localTime(at)}`], signal);
+  }
+}
+
+const NO_SUCH_TIME = 'Invalid "verify-time" option';
+
+async function signersAt(
+  lines: string,
+  { text, signature }: SignedText,
+  time: Argv | readonly [],
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
   using signatureFile = new MemoryFile(Buffer.from(signature));
-  using signers = new MemoryFile(Buffer.from(`${lines}\n`));
+  using signers = new MemoryFile(Buffer.from(lines));
   const from: KeygenOptions = { input: text, files: [signatureFile, signers], timeoutS: VERIFY_TIMEOUT_S, signal };
-  const time = at === undefined ? [] : ['-O', `verify-time=${keygenTime(at)}`];
   const base = [...time, '-f', SIGNERS_DESCRIPTOR, '-n', SIGNATURE_NAMESPACE, '-s', SIGNATURE_DESCRIPTOR];
   const found = await keygen(['ssh-keygen', '-Y', 'find-principals', ...base], from);
   const names: string[] = [];
@@ -257,8 +325,7 @@ async function signersIn(lines: string, { text, signature, at }: SignedText, sig
   return names;
 }
 
-/** In local time, as ssh-keygen(1) reads it: earlier versions do not know a time in UTC. */
-function keygenTime(at: Date): string {
+function localTime(at: Date): string {
   const parts = [at.getFullYear(), at.getMonth() + 1, at.getDate(), at.getHours(), at.getMinutes(), at.getSeconds()];
   return parts.map((part) => String(part).padStart(2, '0')).join('');
 }

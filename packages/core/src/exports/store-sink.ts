@@ -77,6 +77,14 @@ const headerSchema: z.ZodType<ExportHeader> = z.object({
 /** What an export says of itself, but for what the sink knows better. */
 export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables' | 'native' | 'sealed'>;
 
+/** A manifest that makes its export visible. */
+export interface CommittedManifest {
+  /** As it is read in the open. */
+  readonly manifest: Manifest;
+  /** Of its text as it was written. */
+  readonly sha256: string;
+}
+
 /** With what the sink knows of native files. */
 type OwnDraft = ManifestDraft & Pick<Manifest, 'native'>;
 
@@ -106,7 +114,7 @@ export interface StoreExportWriter extends AsyncDisposable {
    * All dumps are written: makes the export visible, at once and durably. If one of them is not complete by itself, that is by its frame
    * maps alone, which all must have then. Packs of other exports must still be there.
    */
-  commit(draft: ManifestDraft, options?: CallOptions): Promise<Manifest>;
+  commit(draft: ManifestDraft, options?: CallOptions): Promise<CommittedManifest>;
 }
 
 /** Takes exports. */
@@ -255,7 +263,7 @@ class LayoutWriter implements StoreExportWriter {
     await this.#write(object, stored, options);
   }
 
-  async commit(draft: ManifestDraft, options: CallOptions = {}): Promise<Manifest> {
+  async commit(draft: ManifestDraft, options: CallOptions = {}): Promise<CommittedManifest> {
     this.#assertTrue(draft);
     this.#assertClaimNames(packsOfOthers(draft));
     const native = this.#native.size === 0 ? {} : { native: [...this.#native.values()] };
@@ -270,7 +278,7 @@ class LayoutWriter implements StoreExportWriter {
     await this.#claim.show(() => this.#assertStillThere(manifest, options), write, options);
     this.#state = 'committed';
     await this.#claim.release();
-    return manifest;
+    return { manifest, sha256: digestText(text).sha256 };
   }
 
   /** Writes what stands beside the manifest. @returns the manifest as it is read in the open, and its text */

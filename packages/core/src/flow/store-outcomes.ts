@@ -1,9 +1,15 @@
 import type { Store } from '@gantry/transport';
+import type { CopiedManifest } from '../exports/copied-manifest.ts';
 import { findCopied } from '../exports/copied-manifest.ts';
+import { fileOf } from '../exports/examine.ts';
+import { parseExportReference } from '../exports/export-id.ts';
+import { MANIFEST_FILE } from '../exports/layout.ts';
 import { assertSeparateStores } from '../exports/separate-stores.ts';
-import { requireStore } from '../exports/store-marker.ts';
+import { digestText } from '../exports/small-object.ts';
 import { asStoreFailure } from '../exports/store-errors.ts';
-import type { GantryError, GantryErrorCode } from '../report/errors.ts';
+import { requireStore } from '../exports/store-marker.ts';
+import type { GantryErrorCode } from '../report/errors.ts';
+import { GantryError } from '../report/errors.ts';
 import { copyExport } from './copy-export.ts';
 import type { CopyWay } from './copy-way.ts';
 import type { Call } from './session.ts';
@@ -22,9 +28,27 @@ export interface StoreOutcome {
   readonly copyReason?: string;
 }
 
-export function outcomeOf({ store, failure, manifest }: TeeBranch): StoreOutcome {
-  if (manifest !== undefined) return { store: store.address, outcome: 'exported' };
+export function outcomeOf({ store, failure, committed }: TeeBranch): StoreOutcome {
+  if (committed !== undefined) return { store: store.address, outcome: 'exported' };
   return { store: store.address, outcome: 'failed', ...(failure === undefined ? {} : { reason: failure.message, code: failure.code }) };
+}
+
+/** An export that a run has made. */
+export interface MadeExport<T> {
+  readonly result: T;
+  /** One of several stores in which it is complete. */
+  readonly source?: MadeIn | undefined;
+}
+
+interface MadeIn {
+  readonly store: Store;
+  /** Of the manifest that this run has written there. */
+  readonly sha256: string;
+}
+
+/** The first store in which an export is complete. */
+export function madeIn(branches: readonly TeeBranch[]): MadeIn | undefined {
+  return branches.flatMap(({ store, committed }) => (committed === undefined ? [] : [{ store, sha256: committed.sha256 }]))[0];
 }
 
 interface SeveralStores {
@@ -32,6 +56,8 @@ interface SeveralStores {
   readonly alsoInto?: readonly Store[] | undefined;
   readonly parallel?: number | undefined;
   readonly createStore?: boolean | undefined;
+  /** The export of another instance that this run has chosen as the base. */
+  readonly base?: string | undefined;
 }
 
 /**
@@ -40,12 +66,12 @@ interface SeveralStores {
  */
 export async function copyToRest<T extends { readonly reference: string; readonly stores?: readonly StoreOutcome[] }>(
   { reporter, signal }: Call,
-  { store, alsoInto = [], parallel, createStore = false }: SeveralStores,
-  result: T,
+  { store, alsoInto = [], parallel, createStore = false, base }: SeveralStores,
+  { result, source }: MadeExport<T>,
 ): Promise<T> {
   if (result.stores === undefined) return result;
   const all = [store, ...alsoInto];
-  const source = all[result.stores.findIndex(({ outcome }) => outcome === 'exported')];
+  const instances = [result.reference, ...(base === undefined ? [] : [base])].map((each) => parseExportReference(each).instance);
   const stores: StoreOutcome[] = [];
   for (const [index, outcome] of result.stores.entries()) {
     const target = all[index];
@@ -53,9 +79,8 @@ export async function copyToRest<T extends { readonly reference: string; readonl
       stores.push(outcome);
       continue;
     }
-    // This run has made the export, and chosen its base.
-    const way: CopyWay = { source, target, bringsOf: () => true, reporter, signal, parallel };
-    const failure = await tryToCopy(way, result.reference, createStore);
+    const way: CopyWay = { source: source.store, target, bringsOf: (name) => instances.includes(name), reporter, signal, parallel };
+    const failure = await tryToCopy(way, { reference: result.reference, sha256: source.sha256, create: createStore });
     if (failure === undefined) stores.push({ ...outcome, outcome: 'copied' });
     else stores.push({ ...outcome, copyReason: failure.message });
     if (failure !== undefined)
@@ -64,16 +89,34 @@ export async function copyToRest<T extends { readonly reference: string; readonl
   return { ...result, stores };
 }
 
-async function tryToCopy(way: CopyWay, reference: string, create: boolean): Promise<GantryError | undefined> {
+interface CopiedAsMade extends Pick<MadeIn, 'sha256'> {
+  readonly reference: string;
+  readonly create: boolean;
+}
+
+async function tryToCopy(way: CopyWay, { reference, sha256, create }: CopiedAsMade): Promise<GantryError | undefined> {
   const { source, target, signal } = way;
   try {
     signal.throwIfAborted();
     await requireStore(target, { create, signal });
     // A new store has its id only now.
     await assertSeparateStores([source, target], { signal });
-    await copyExport(way, await findCopied(source, reference, { signal }));
+    const copied = await findCopied(source, reference, { signal });
+    assertAsMade(copied, sha256, source);
+    await copyExport(way, copied);
     return undefined;
   } catch (error) {
     return asStoreFailure(error, target.address);
   }
+}
+
+/** One of several stores must not choose what the others get. @throws GantryError `MANIFEST_DAMAGED` */
+function assertAsMade({ text, manifest }: CopiedManifest, expected: string, source: Store): void {
+  const { sha256 } = digestText(text);
+  if (sha256 === expected) return;
+  const file = fileOf({ instance: manifest.instance.name, id: manifest.exportId }, MANIFEST_FILE);
+  throw new GantryError('MANIFEST_DAMAGED', {
+    message: `${file} in ${source.address} is not what this export has written: SHA-256 mismatch: got ${sha256}, expected ${expected}`,
+    hint: `Find out who else writes to ${source.address}. Then export again.`,
+  });
 }

@@ -1,7 +1,6 @@
 import type { Store } from '@gantry/transport';
 import { orAbort } from '@gantry/transport';
-import type { Manifest } from '../exports/manifest.ts';
-import type { ManifestDraft, StoreExportWriter } from '../exports/store-sink.ts';
+import type { CommittedManifest, ManifestDraft, StoreExportWriter } from '../exports/store-sink.ts';
 import { asStoreFailure } from '../exports/store-errors.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Consumer, Occurrence } from './fan-out.ts';
@@ -34,7 +33,7 @@ export class TeeBranch implements Consumer {
   #abort = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   #failure: GantryError | undefined;
-  #manifest: Manifest | undefined;
+  #committed: CommittedManifest | undefined;
   #closed: Promise<void> = Promise.resolve();
 
   constructor(store: Store, options: BranchOptions) {
@@ -59,8 +58,8 @@ export class TeeBranch implements Consumer {
   }
 
   /** The export, once it is complete in this store. */
-  get manifest(): Manifest | undefined {
-    return this.#manifest;
+  get committed(): CommittedManifest | undefined {
+    return this.#committed;
   }
 
   /** An export begins, or begins anew: the one before was dropped. */
@@ -99,7 +98,7 @@ export class TeeBranch implements Consumer {
   async commit(draft: ManifestDraft, signal: AbortSignal): Promise<void> {
     await orAbort(this.quiet(), signal);
     const done = await this.attempt((both) => this.writer.commit(draft, { signal: both }), { signal });
-    this.#manifest = done?.value;
+    this.#committed = done?.value;
   }
 
   leaveBehind(): void {

@@ -1,6 +1,6 @@
 import type { CallOptions, Store } from '@gantry/transport';
-import type { Manifest } from '../exports/manifest.ts';
 import type {
+  CommittedManifest,
   DumpOptions,
   DumpWriter,
   ExportHeader,
@@ -238,15 +238,15 @@ export class Tee implements ExportTarget {
    *
    * @throws the failure of the first store, or the signal's reason, if it is complete nowhere
    */
-  async commit(draft: ManifestDraft, signal: AbortSignal = this.#options.signal): Promise<Manifest> {
+  async commit(draft: ManifestDraft, signal: AbortSignal = this.#options.signal): Promise<CommittedManifest> {
     await Promise.allSettled(this.#live().map((branch) => branch.commit(draft, signal)));
-    const manifest = this.branches.find((branch) => branch.manifest !== undefined)?.manifest;
-    if (manifest === undefined) {
+    const { committed } = this.branches.find((branch) => branch.committed !== undefined) ?? {};
+    if (committed === undefined) {
       signal.throwIfAborted();
       throw this.#failure();
     }
-    for (const branch of this.#live()) if (branch.manifest === undefined) branch.fail(signal.reason);
-    return manifest;
+    for (const branch of this.#live()) if (branch.committed === undefined) branch.fail(signal.reason);
+    return committed;
   }
 
   /** Removes what was written, where the export is not complete. */
@@ -285,7 +285,7 @@ class TeeWriter implements StoreExportWriter {
     await this.#tee.write((writer, both) => writer.native(file, { signal: both }), signal);
   }
 
-  async commit(draft: ManifestDraft, { signal }: CallOptions = {}): Promise<Manifest> {
+  async commit(draft: ManifestDraft, { signal }: CallOptions = {}): Promise<CommittedManifest> {
     return await this.#tee.commit(draft, signal);
   }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Store } from '@gantry/transport';
+import type { CallOptions, Store } from '@gantry/transport';
 import type { AssembledBytes } from '../exports/assemble-dump.ts';
 import { DumpAssembly } from '../exports/assemble-dump.ts';
 import { formatExportReference } from '../exports/export-id.ts';
@@ -11,7 +11,7 @@ import type { StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import type { SignManifest, Signers } from '../exports/signature.ts';
-import { assertCanSign, checkSignature, readSignature, sshSigner } from '../exports/signature.ts';
+import { allowedSigner, assertCanSign, assertSigners, checkSignature, isRefusal, readSignature, sshSigner } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { StoreExportWriter } from '../exports/store-sink.ts';
 import { storeSink } from '../exports/store-sink.ts';
@@ -30,7 +30,7 @@ import { TOOL } from '../report/version.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { sum } from '../system/sum.ts';
 
-export interface ConsolidateRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Pick<Signers, 'allowedSigners'> {
+export interface ConsolidateRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Signers {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
@@ -58,9 +58,10 @@ export interface ConsolidateResult extends AssembledBytes {
 /**
  * Makes a plain full export of one that needs packs of others: the same disks, each in one dump that is complete by itself. It gets an id
  * of its own for the same start time; the old export is removed when the new one is complete, and every byte of it was read back and
- * checked. If this is interrupted, the old export is still there, or both are. A signed export is signed anew, or not consolidated.
+ * checked. If this is interrupted, the old export is still there, or both are. A signed export is signed anew, or not consolidated. With
+ * `allowedSigners`, one that is not signed is refused.
  *
- * @throws GantryError `USAGE`, `SIGNATURE_INVALID`, `SIGNING_FAILED`, `EXPORT_*`, `MAP_DAMAGED`, `PACK_MISSING`, `DUMP_*`, `STORE_*`; the reason of the signal
+ * @throws GantryError `USAGE`, `SIGNATURE_*`, `SIGNING_FAILED`, `EXPORT_*`, `MAP_DAMAGED`, `PACK_MISSING`, `DUMP_*`, `STORE_*`; the reason of the signal
  */
 export function consolidateExport(request: ConsolidateRequest): Promise<ConsolidateResult> {
   return withStoreErrors(request.store.address, () => runConsolidate(request));
@@ -70,6 +71,7 @@ async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateR
   const { store } = request;
   const call = startCall('consolidate', request);
   const { signal, reporter } = call;
+  await assertSigners(request);
   const found = await openExport(store, request.export, { signal });
   for (const warning of found.warnings) reporter.warn(warning);
   const { manifest, reference } = found;
@@ -87,7 +89,9 @@ async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateR
   const done = await assembleDumps({ ...call, request, writer, found: held, manifest });
   for (const { name } of held.native) await writer.native(await held.nativeFile(name, { signal }), { signal });
   const { version: _version, frameTables: _tables, native: _native, sinceFull: _sinceFull, ...draft } = manifest;
-  await writer.commit({ ...draft, exportId: writer.id, dumps: done.map(({ record }) => record) }, { signal });
+  const consolidated = new Date().toISOString();
+  await writer.commit({ ...draft, consolidated, exportId: writer.id, dumps: done.map(({ record }) => record) }, { signal });
+  if (sign !== undefined) await assertReplaces(request, { from: reference, to: writer.reference }, { signal });
   const removed = await removeOld(call, store, { from: reference, to: writer.reference });
   return {
     from: reference,
@@ -128,6 +132,7 @@ async function signatureFor(
   { signal, reporter }: Call,
 ): Promise<SignManifest | undefined> {
   if ((await readSignature(store, found, { signal })) === undefined) {
+    if (allowedSigners !== undefined) throw isUnsigned(found.reference);
     if (signKey !== undefined) reporter.warn(`${found.reference} is not signed, so ${signKey} signs nothing: anybody may have made it`);
     return undefined;
   }
@@ -139,9 +144,35 @@ async function signatureFor(
     });
   }
   await checkSignature(store, found, { allowedSigners, requireSignature: true, signal });
-  const sign = sshSigner(signKey);
+  const sign = allowedSigner(sshSigner(signKey), { key: signKey, allowedSigners });
   await assertCanSign(sign, { signal });
   return sign;
+}
+
+/** It may have lost its signature, or the store hides it: the signed export would be replaced by one that nobody accepts. */
+function isUnsigned(reference: string): GantryError {
+  return new GantryError('SIGNATURE_MISSING', {
+    message: `cannot consolidate ${reference}: it is not signed, and there are allowed signers`,
+    hint: 'Make a full export in its place: gantry export. Without allowed signers, it is consolidated, and not signed.',
+  });
+}
+
+/** The new export is complete. The old one stays, unless the new one is as good for those who check signatures. @throws GantryError `SIGNATURE_*` */
+async function assertReplaces(
+  { store, allowedSigners }: ConsolidateRequest,
+  { from, to }: { readonly from: string; readonly to: string },
+  options: CallOptions,
+): Promise<void> {
+  try {
+    await checkSignature(store, await openExport(store, to, options), { allowedSigners, requireSignature: true, ...options });
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    throw new GantryError(error.code, {
+      message: `${to} is complete, and ${from} stays, because ${error.message}`,
+      hint: `Remove the new one, and consolidate again: gantry remove ${quoteWord(store.address)} ${quoteWord(to)}`,
+      cause: error,
+    });
+  }
 }
 
 function changedMeanwhile(reference: string): GantryError {

@@ -222,6 +222,30 @@ describe('without keys, a sealed lineage', () => {
     });
   });
 
+  test('is refused for packs of another instance before any of its own are sent', async () => {
+    const store = await newStore();
+    await using bench = await makeOperationBench({ disks: 3, store: opened(store) });
+    const change = (disk: number): Promise<void> =>
+      writeFile(bench.instance.disks[disk]?.path ?? '', Buffer.alloc(64 * 1024, `disk ${disk} `));
+    const base = await bench.exportDisks({ recipients, incremental: true });
+    // The packs of its own come first in the manifest.
+    const instance = { ...bench.instance, name: 'a-clone.example.com' };
+    await change(0);
+    await bench.exportDisks({ instance, base: base.reference, recipients, incremental: true });
+    await change(1);
+    const made = await bench.exportDisks({ instance, recipients, incremental: true });
+    const target = await newStore();
+    const calls: string[] = [];
+    const watched = watchedStore(target, { before: (call) => void calls.push(call) });
+    await expect(copyFromStore({ source: store, export: made.reference, target: watched })).rejects.toMatchObject({
+      code: 'EXPORT_NOT_FOUND',
+    });
+    expect(calls.filter((call) => /^begin .*\.age$/.test(call))).toEqual([]);
+    // It is not the order of the manifest that decides.
+    await copyFromStore({ source: store, export: made.reference, target: watched, packsOf: [bench.instance.name] });
+    expect(calls.filter((call) => call.startsWith('begin a-clone') && call.endsWith('.age')).length).toBeGreaterThan(1);
+  });
+
   test('is not consolidated, but its full export needs no consolidation', async () => {
     await using lineage = await sealedLineage();
     const { store, days } = lineage;

@@ -4,6 +4,7 @@ import { receiveFromSource } from '../flow/source-out.ts';
 import { selectDisks } from '../flow/select-disks.ts';
 import type { Call } from '../flow/session.ts';
 import { openCallRun, startCall } from '../flow/session.ts';
+import type { MadeExport } from '../flow/store-outcomes.ts';
 import { copyToRest } from '../flow/store-outcomes.ts';
 import { transfersOf } from '../flow/transfers-of.ts';
 import { chooseLevel } from '../frames/codecs/levels.ts';
@@ -43,7 +44,7 @@ export function exportFromSource(request: ExportFromSourceRequest): Promise<Expo
   });
 }
 
-async function runExport(call: Call, request: ExportFromSourceRequest): Promise<ExportResult> {
+async function runExport(call: Call, request: ExportFromSourceRequest): Promise<MadeExport<ExportResult>> {
   const started = new Date();
   const { instance, source, codec = DEFAULT_CODEC, listen, parallel } = request;
   const { signal, reporter } = call;

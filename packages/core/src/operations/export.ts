@@ -26,8 +26,8 @@ import { prepareStore } from '../flow/prepare-store.ts';
 import { selectDisks } from '../flow/select-disks.ts';
 import type { Call, Session } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
-import type { StoreOutcome } from '../flow/store-outcomes.ts';
-import { copyToRest, outcomeOf } from '../flow/store-outcomes.ts';
+import type { MadeExport, StoreOutcome } from '../flow/store-outcomes.ts';
+import { copyToRest, madeIn, outcomeOf } from '../flow/store-outcomes.ts';
 import type { ExportTarget } from '../flow/tee.ts';
 import { DEFAULT_STORE_BUFFER_BYTES, oneStore, Tee } from '../flow/tee.ts';
 import { ChangeTracking, forgetAllMarks } from '../flow/track-changes.ts';
@@ -135,7 +135,7 @@ export function exportInstance(request: ExportRequest): Promise<ExportResult> {
   });
 }
 
-async function runExport(call: Call, request: ExportRequest): Promise<ExportResult> {
+async function runExport(call: Call, request: ExportRequest): Promise<MadeExport<ExportResult>> {
   const started = new Date();
   checkLabels(request.labels ?? {});
   const codec = request.codec ?? DEFAULT_CODEC;
@@ -184,7 +184,7 @@ export interface ExportParts {
 }
 
 /** Writes an export into its store, or into all of its stores. @throws GantryError; the reason of the signal */
-export async function exportInto(subject: ExportSubject, parts: ExportParts): Promise<ExportResult> {
+export async function exportInto(subject: ExportSubject, parts: ExportParts): Promise<MadeExport<ExportResult>> {
   const { reporter, signal } = subject;
   const {
     store,
@@ -204,11 +204,12 @@ export async function exportInto(subject: ExportSubject, parts: ExportParts): Pr
   const sealing = sealed?.sealing;
   if (alsoInto.length === 0) {
     const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks, sealing, sign });
-    return await withStoreErrors(store.address, () => writeExport(target, subject, { ...parts, sealed }));
+    return { result: await withStoreErrors(store.address, () => writeExport(target, subject, { ...parts, sealed })) };
   }
   await assertSeparateStores(stores, { signal });
   const tee = new Tee(stores, { createStore, keepPacks, sealing, sign, bufferBytes, onGivenUp, reporter, signal });
-  return { ...(await writeExport(tee, subject, { ...parts, sealed })), stores: tee.branches.map(outcomeOf) };
+  const result = await writeExport(tee, subject, { ...parts, sealed });
+  return { result: { ...result, stores: tee.branches.map(outcomeOf) }, source: madeIn(tee.branches) };
 }
 
 async function writeExport(

@@ -4,9 +4,9 @@ import type { Store } from '@gantry/transport';
 import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
-import { afterAll, describe, expect, test } from 'vitest';
+import { rmSync, writeFileSync } from 'node:fs';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { DISK_BYTES, makeOperationBench } from '../../test/operation-bench.ts';
 import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
@@ -28,6 +28,7 @@ import { verifyStore } from './verify-store.ts';
 
 const keys = await makeTemporaryDirectory();
 afterAll(() => keys[Symbol.asyncDispose]());
+afterEach(() => void vi.unstubAllEnvs());
 
 async function makeKey(name: string, ...more: readonly string[]): Promise<string> {
   await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', keys.file(name), ...more]);
@@ -56,6 +57,15 @@ interface Made {
 async function makeSigned(bench: OperationBench, more: Parameters<OperationBench['exportDisks']>[0] = {}): Promise<Made> {
   const { reference, instance, exportId } = await bench.exportDisks({ signKey: host, ...more });
   return { reference, prefix: `${instance}/${exportId}/` };
+}
+
+/** As if it had been made then. */
+async function resign({ store }: OperationBench, prefix: string, ended: string): Promise<void> {
+  const text = (await get(store, `${prefix}manifest.json`)).replace(/"ended": "[^"]+"/, `"ended": "${ended}"`);
+  expect(text).toContain(ended);
+  const { stdout } = await execa('ssh-keygen', ['-q', '-Y', 'sign', '-f', host, '-n', 'gantry-export'], { input: text });
+  await put(store, `${prefix}manifest.json`, text);
+  await put(store, `${prefix}manifest.json.sig`, `${stdout}\n`);
 }
 
 /** Nothing of the export may reach the disk of the instance. */
@@ -204,6 +214,13 @@ describe('a signed export', () => {
     const request = { store: bench.store, export: reference, depth: 'present' as const };
     const by = await allow('authorities', [['host* cert-authority', authority]]);
     expect((await verifyExport({ ...request, allowedSigners: by })).signature).toEqual({ state: 'signed', by: ['host7'] });
+    // Also below one that is for something else.
+    const below = await allow('authority-of-several', [
+      ['git7 cert-authority,namespaces="git"', authority],
+      ['host7 cert-authority,valid-before="20200101"', authority],
+      ['host7 cert-authority,namespaces="gantry-export"', authority],
+    ]);
+    expect((await verifyExport({ ...request, allowedSigners: below })).signature).toEqual({ state: 'signed', by: ['host7'] });
     const others = await allow('other-authorities', [['host* cert-authority', stranger]]);
     await expect(verifyExport({ ...request, allowedSigners: others })).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
   });
@@ -211,17 +228,16 @@ describe('a signed export', () => {
   test('stays good after its key has expired, and is refused if it was made after that', async () => {
     await using bench = await makeOperationBench({});
     const { reference, prefix } = await makeSigned(bench);
-    const old = await allow('old', [['host1.example.com valid-after="20200101",valid-before="20210101"', host]]);
+    const old = await allow('old', [['host1.example.com valid-after="20200101Z",valid-before="20210101Z"', host]]);
+    // Node does not know this form.
+    vi.stubEnv('TZ', 'CET-1CEST');
     const signedAt = async (ended: string): Promise<unknown> => {
-      const text = (await get(bench.store, `${prefix}manifest.json`)).replace(/"ended": "[^"]+"/, `"ended": "${ended}"`);
-      expect(text).toContain(ended);
-      const { stdout } = await execa('ssh-keygen', ['-q', '-Y', 'sign', '-f', host, '-n', 'gantry-export'], { input: text });
-      await put(bench.store, `${prefix}manifest.json`, text);
-      await put(bench.store, `${prefix}manifest.json.sig`, `${stdout}\n`);
+      await resign(bench, prefix, ended);
       return (await verifyExport({ store: bench.store, export: reference, depth: 'present', allowedSigners: old })).signature;
     };
-    expect(await signedAt('2020-06-01T12:00:00.000Z')).toEqual({ state: 'signed', by: ['host1.example.com'] });
-    for (const ended of ['2019-06-01T12:00:00.000Z', '2021-06-01T12:00:00.000Z'])
+    for (const ended of ['2020-01-01T00:30:00.000Z', '2020-06-01T12:00:00.000Z', '2020-12-31T23:30:00.000Z'])
+      expect(await signedAt(ended)).toEqual({ state: 'signed', by: ['host1.example.com'] });
+    for (const ended of ['2019-12-31T23:30:00.000Z', '2021-01-01T00:30:00.000Z'])
       await expect(signedAt(ended)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
   });
 
@@ -235,8 +251,8 @@ describe('a signed export', () => {
     try {
       process.env['SSH_AUTH_SOCK'] = socket;
       await execa('ssh-add', ['-q', held]);
-      await writeFile(held, '');
-      await bench.exportDisks({ signKey: `${held}.pub` });
+      await rm(held);
+      for (const signKey of [`${held}.pub`, held]) await bench.exportDisks({ signKey });
     } finally {
       if (before === undefined) delete process.env['SSH_AUTH_SOCK'];
       else process.env['SSH_AUTH_SOCK'] = before;
@@ -339,11 +355,23 @@ describe('an export is refused before anything of it is used', () => {
     const { reference, prefix } = await makeSigned(bench);
     const key = `${prefix}manifest.json.sig`;
     const expired = await allow('expired', [['host1.example.com valid-before="20200101"', host]]);
-    const narrow = await allow('narrow', [['host1.example.com namespaces="file"', host]]);
-    for (const other of [expired, narrow, await allow('nobody', [])]) {
-      await expect(verifyExport({ store: bench.store, export: reference, allowedSigners: other })).rejects.toMatchObject({
-        code: 'SIGNATURE_INVALID',
-      });
+    const narrow = await allow('narrow', [
+      ['host2.example.com', stranger],
+      ['host1.example.com namespaces="file"', host],
+    ]);
+    const strangers = await allow('strangers', [
+      ['# nobody', host],
+      ['host2.example.com', stranger],
+    ]);
+    for (const [other, why] of [
+      [expired, 'line 1: key has expired'],
+      [narrow, 'line 2: key is not permitted'],
+      [strangers, 'is not valid: nobody there has signed it'],
+      [await allow('nobody', []), 'is not valid: nobody there has signed it'],
+    ] as const) {
+      const message = expect.stringMatching(new RegExp(`${why}(?!.*/dev/fd).* \\(allowed signers: ${other}\\)$`, 's'));
+      const request = { store: bench.store, export: reference, allowedSigners: other };
+      await expect(verifyExport(request)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID', message });
     }
     const missing = { store: bench.store, allowedSigners: keys.file('missing') };
     await expect(verifyExport({ ...missing, export: reference })).rejects.toMatchObject({ code: 'USAGE' });
@@ -371,6 +399,8 @@ describe('a signed export that is consolidated', () => {
       [{ allowedSigners }, 'USAGE'],
       [{ signKey: host, allowedSigners: others }, 'SIGNATURE_INVALID'],
       [{ signKey: keys.file('missing'), allowedSigners }, 'SIGNING_FAILED'],
+      // Nobody could use what it signs.
+      [{ signKey: stranger, allowedSigners }, 'SIGNING_FAILED'],
     ] as const) {
       await expect(consolidateExport({ store, export: reference, ...given })).rejects.toMatchObject({ code });
       expect(await keysOf(store)).toEqual(before);
@@ -381,11 +411,61 @@ describe('a signed export that is consolidated', () => {
     expect(signature).toEqual({ state: 'signed', by: ['host1.example.com'] });
   });
 
-  test('gets no signature that it did not have', async () => {
+  test('is judged by the time at which it was consolidated: the key of today is valid for an export of the day before', async () => {
+    await using bench = await makeOperationBench({});
+    await makeSigned(bench, { incremental: true });
+    const { reference, prefix } = await makeSigned(bench, { incremental: true });
+    await resign(bench, prefix, '2020-06-01T12:00:00.000Z');
+    const rotated = await allow('rotated', [
+      ['host1 valid-before="20210101"', host],
+      ['host1 valid-after="20210101"', stranger],
+    ]);
+    const request = { store: bench.store, allowedSigners: rotated, requireSignature: true };
+    // Not by the old key any more.
+    await expect(consolidateExport({ ...request, export: reference, signKey: host })).rejects.toMatchObject({
+      code: 'SIGNING_FAILED',
+      message: expect.stringContaining('line 1: key has expired'),
+    });
+    const made = await consolidateExport({ ...request, export: reference, signKey: stranger });
+    expect(made).toMatchObject({ consolidated: true, removed: true, warnings: [] });
+    expect((await verifyExport({ ...request, export: made.reference })).signature).toEqual({ state: 'signed', by: ['host1'] });
+  });
+
+  test('stays, if nobody accepts the new signature at the end, and then nothing new is visible', async () => {
+    await using bench = await makeOperationBench({});
+    await makeSigned(bench, { incremental: true });
+    const { reference } = await makeSigned(bench, { incremental: true });
+    const { store } = bench;
+    const before = await keysOf(store);
+    const file = await allow('changing', [['host1.example.com', host]]);
+    const text = await readFile(file, 'utf8');
+    const onEvent: ExportRequest['onEvent'] = ({ type }) => void (type === 'stage' && writeFileSync(file, ''));
+    const changing = consolidateExport({ store, export: reference, signKey: host, allowedSigners: file, onEvent });
+    await expect(changing).rejects.toMatchObject({ code: 'SIGNING_FAILED' });
+    expect(await keysOf(store)).toEqual(before);
+    await writeFile(file, text);
+    // A store that has not kept it.
+    const lossy = watchedStore(store, {
+      after: async (call) => {
+        const [, key = ''] = /^commit (.*manifest\.json)$/.exec(call) ?? [];
+        if (key !== '') await store.remove([`${key}.sig`]);
+      },
+    });
+    const lost = consolidateExport({ store: lossy, export: reference, signKey: host, allowedSigners: file });
+    await expect(lost).rejects.toMatchObject({ code: 'SIGNATURE_MISSING', message: expect.stringContaining(`${reference} stays`) });
+    await verifyExport({ store, export: reference, allowedSigners: file, requireSignature: true });
+  });
+
+  test('is refused without its signature where signers are given, and gets none that it did not have', async () => {
     await using bench = await makeOperationBench({});
     await bench.exportDisks({ incremental: true });
     const { reference } = await bench.exportDisks({ incremental: true });
-    const made = await consolidateExport({ store: bench.store, export: reference, signKey: host, allowedSigners });
+    const before = await keysOf(bench.store);
+    const request = { store: bench.store, export: reference, signKey: host };
+    await expect(consolidateExport({ ...request, allowedSigners })).rejects.toMatchObject({ code: 'SIGNATURE_MISSING' });
+    await expect(consolidateExport({ ...request, requireSignature: true })).rejects.toMatchObject({ code: 'USAGE' });
+    expect(await keysOf(bench.store)).toEqual(before);
+    const made = await consolidateExport(request);
     expect(made.warnings).toEqual([expect.stringMatching(/is not signed, so .* signs nothing/)]);
     expect((await verifyExport({ store: bench.store, export: made.reference, allowedSigners })).signature).toEqual({ state: 'unsigned' });
   });

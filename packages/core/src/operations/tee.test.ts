@@ -1,3 +1,4 @@
+import { generateX25519Identity, Identities, Recipients } from '@gantry/age';
 import { randomBytes } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
 import { makeRandomFile, makeSparseFile, PATIENTLY } from '@gantry/testkit';
@@ -178,6 +179,42 @@ describe('an export into several stores', () => {
     );
     expect(lacks).toHaveLength(2);
     for (const { store } of [a, b, c]) await bench.expectSame(store, second.reference);
+  });
+
+  test('is not copied from a store that answers with another manifest than this run has written', async () => {
+    await using bench = await makeBench();
+    const good = named('good');
+    const bad = named('bad', [{ on: 'append', nth: 1, error: unavailable }]);
+    const hostile: Store = alterStore(good.store, {
+      read: async (key, options) => {
+        if (key.endsWith('/manifest.json')) await put(good.store, key, `${(await getBytes(good.store, key)).toString()} `);
+        return await good.store.read(key, options);
+      },
+    });
+    const result = await bench.tee([{ ...good, store: hostile }, bad]);
+    expect(result.stores).toMatchObject([
+      { outcome: 'exported' },
+      { outcome: 'failed', copyReason: expect.stringMatching(/in good is not what this export has written: SHA-256 mismatch/) },
+    ]);
+    expect((await keysOf(bad.store)).filter((key) => !key.startsWith('gantry-'))).toEqual([]);
+  });
+
+  test('brings packs of its own instance and of its base to a store in which it was given up, and of no other', async () => {
+    await using bench = await makeBench();
+    const recipients = Recipients.of(await Identities.parse(await generateX25519Identity()).recipients());
+    const [a, b] = [named('a'), named('b')];
+    const other = { ...bench.instance, name: 'payroll.example.com' };
+    const base = await bench.exportDisks({ store: a.store, instance: other, recipients, incremental: true });
+    // The second store lacks the base.
+    const first = await bench.tee([a, b], { recipients, incremental: true, base: base.reference });
+    expect(first.stores).toMatchObject([{ outcome: 'exported' }, { outcome: 'copied', code: 'STORE_UNSUPPORTED' }]);
+    const c = named('c');
+    const next = await bench.tee([a, c], { recipients, incremental: true });
+    expect(next.stores).toMatchObject([
+      { outcome: 'exported' },
+      { outcome: 'failed', copyReason: expect.stringMatching(/another instance/) },
+    ]);
+    expect((await keysOf(c.store)).filter((key) => !key.startsWith('gantry-'))).toEqual([]);
   });
 
   test.each([true, false])('is given up in a store that fails in the middle, and copied there afterwards (first: %s)', async (isFirst) => {
