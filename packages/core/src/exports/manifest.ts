@@ -119,6 +119,14 @@ export type Manifest = {
   readonly dumps: readonly DumpRecord[];
 };
 
+/** A manifest that makes its export visible. */
+export interface CommittedManifest {
+  /** As it is read in the open. */
+  readonly manifest: Manifest;
+  /** Of its text as it was written. */
+  readonly sha256: string;
+}
+
 /** Whether the disks of an export are read by their frame maps, which all have then. */
 export function isReadByMaps({ version }: Pick<Manifest, 'version'>): boolean {
   return version === LINEAGE_MANIFEST_VERSION || version === SEALED_MANIFEST_VERSION;

@@ -30,7 +30,7 @@ import {
   SIGNATURE_FILE,
   SUMS_FILE,
 } from './layout.ts';
-import type { Manifest, NativeRecord } from './manifest.ts';
+import type { CommittedManifest, Manifest, NativeRecord } from './manifest.ts';
 import { LINEAGE_MANIFEST_VERSION, MANIFEST_VERSION, renderChecked, SEALED_MANIFEST_VERSION } from './manifest.ts';
 import type { PackRecord } from './packs.ts';
 import { openManifest, splitManifest } from './sealed-part.ts';
@@ -76,14 +76,6 @@ const headerSchema: z.ZodType<ExportHeader> = z.object({
 
 /** What an export says of itself, but for what the sink knows better. */
 export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables' | 'native' | 'sealed'>;
-
-/** A manifest that makes its export visible. */
-export interface CommittedManifest {
-  /** As it is read in the open. */
-  readonly manifest: Manifest;
-  /** Of its text as it was written. */
-  readonly sha256: string;
-}
 
 /** With what the sink knows of native files. */
 type OwnDraft = ManifestDraft & Pick<Manifest, 'native'>;

@@ -28,7 +28,7 @@ export interface StoreOutcome {
   readonly copyReason?: string;
 }
 
-export function outcomeOf({ store, failure, committed }: TeeBranch): StoreOutcome {
+function outcomeOf({ store, failure, committed }: TeeBranch): StoreOutcome {
   if (committed !== undefined) return { store: store.address, outcome: 'exported' };
   return { store: store.address, outcome: 'failed', ...(failure === undefined ? {} : { reason: failure.message, code: failure.code }) };
 }
@@ -46,9 +46,10 @@ interface MadeIn {
   readonly sha256: string;
 }
 
-/** The first store in which an export is complete. */
-export function madeIn(branches: readonly TeeBranch[]): MadeIn | undefined {
-  return branches.flatMap(({ store, committed }) => (committed === undefined ? [] : [{ store, sha256: committed.sha256 }]))[0];
+/** An export into several stores, with what became of it in each. */
+export function madeIn<T>(branches: readonly TeeBranch[], result: T): MadeExport<T & { readonly stores: readonly StoreOutcome[] }> {
+  const [source] = branches.flatMap(({ store, committed }) => (committed === undefined ? [] : [{ store, sha256: committed.sha256 }]));
+  return { result: { ...result, stores: branches.map(outcomeOf) }, source };
 }
 
 interface SeveralStores {
@@ -71,7 +72,8 @@ export async function copyToRest<T extends { readonly reference: string; readonl
 ): Promise<T> {
   if (result.stores === undefined) return result;
   const all = [store, ...alsoInto];
-  const instances = [result.reference, ...(base === undefined ? [] : [base])].map((each) => parseExportReference(each).instance);
+  const made = [result.reference, ...(base === undefined ? [] : [base])];
+  const instances = new Set(made.map((each) => parseExportReference(each).instance));
   const stores: StoreOutcome[] = [];
   for (const [index, outcome] of result.stores.entries()) {
     const target = all[index];
@@ -79,7 +81,7 @@ export async function copyToRest<T extends { readonly reference: string; readonl
       stores.push(outcome);
       continue;
     }
-    const way: CopyWay = { source: source.store, target, bringsOf: (name) => instances.includes(name), reporter, signal, parallel };
+    const way: CopyWay = { source: source.store, target, bringsOf: (name) => instances.has(name), reporter, signal, parallel };
     const failure = await tryToCopy(way, { reference: result.reference, sha256: source.sha256, create: createStore });
     if (failure === undefined) stores.push({ ...outcome, outcome: 'copied' });
     else stores.push({ ...outcome, copyReason: failure.message });

@@ -1,6 +1,7 @@
 import type { Store } from '@gantry/transport';
 import { orAbort } from '@gantry/transport';
-import type { CommittedManifest, ManifestDraft, StoreExportWriter } from '../exports/store-sink.ts';
+import type { CommittedManifest } from '../exports/manifest.ts';
+import type { ManifestDraft, StoreExportWriter } from '../exports/store-sink.ts';
 import { asStoreFailure } from '../exports/store-errors.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Consumer, Occurrence } from './fan-out.ts';

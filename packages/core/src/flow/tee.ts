@@ -1,6 +1,6 @@
 import type { CallOptions, Store } from '@gantry/transport';
+import type { CommittedManifest } from '../exports/manifest.ts';
 import type {
-  CommittedManifest,
   DumpOptions,
   DumpWriter,
   ExportHeader,

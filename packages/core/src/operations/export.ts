@@ -27,7 +27,7 @@ import { selectDisks } from '../flow/select-disks.ts';
 import type { Call, Session } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
 import type { MadeExport, StoreOutcome } from '../flow/store-outcomes.ts';
-import { copyToRest, madeIn, outcomeOf } from '../flow/store-outcomes.ts';
+import { copyToRest, madeIn } from '../flow/store-outcomes.ts';
 import type { ExportTarget } from '../flow/tee.ts';
 import { DEFAULT_STORE_BUFFER_BYTES, oneStore, Tee } from '../flow/tee.ts';
 import { ChangeTracking, forgetAllMarks } from '../flow/track-changes.ts';
@@ -208,8 +208,7 @@ export async function exportInto(subject: ExportSubject, parts: ExportParts): Pr
   }
   await assertSeparateStores(stores, { signal });
   const tee = new Tee(stores, { createStore, keepPacks, sealing, sign, bufferBytes, onGivenUp, reporter, signal });
-  const result = await writeExport(tee, subject, { ...parts, sealed });
-  return { result: { ...result, stores: tee.branches.map(outcomeOf) }, source: madeIn(tee.branches) };
+  return madeIn(tee.branches, await writeExport(tee, subject, { ...parts, sealed }));
 }
 
 async function writeExport(
