@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, mkdir, readdir, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { promisify } from 'node:util';
+import { makeRunDirectory } from '../../packages/testkit/src/disks/run-directory.ts';
 
 const run = promisify(execFile);
 
@@ -17,7 +17,7 @@ const NOT_PACKAGES: ReadonlySet<string> = new Set(['.pnpm', '.bin', '.cache', '.
 
 /** Copies the repository, with what is not committed, into a temporary directory. Installed packages stay where they are: it links to them. */
 export async function copyTree(root: string): Promise<CopiedTree> {
-  const path = await mkdtemp(join(tmpdir(), 'gantry-mutants-'));
+  const path = await makeRunDirectory('gantry-mutants');
   const removeAtExit = (): void => rmSync(path, { recursive: true, force: true });
   process.once('exit', removeAtExit);
   const remove = async (): Promise<void> => {

@@ -17,6 +17,11 @@ async function filesBelow(directory: string): Promise<readonly string[]> {
   return (await Promise.all(names.map(async ({ entry, path }) => (entry.isDirectory() ? await filesBelow(path) : [path])))).flat();
 }
 
+/** Without the tests and groups of tests that run with all variants alone: each to the line that closes it, which is indented as it is. */
+function withoutVariants(source: string): string {
+  return source.replaceAll(/^( *)\w.*(?:skipIf\(!ALL_VARIANTS|runIf\(ALL_VARIANTS)(?:.*|[^]*?\n\1[)}\]]*)\);\n/gm, '');
+}
+
 const files = await filesBelow('');
 const markdownFiles = files.filter((name) => name.endsWith('.md'));
 /** Every source file that is published. */
@@ -60,7 +65,7 @@ describe('the documentation', () => {
     expect(() => fillPage(part('x', '') + part('x', ''), new Map([['x', 'new']]))).toThrow('twice');
   });
 
-  test('names tests that are there', async () => {
+  test('names tests that are there, and run by default', async () => {
     const missing: string[] = [];
     let named = 0;
     for (const page of ['security', 'reliability']) {
@@ -70,12 +75,31 @@ describe('the documentation', () => {
         named += 1;
         const file = files.get(name) ?? name;
         const wanted = title.replaceAll(/\s+/g, ' ');
-        const source = (await readFile(join(ROOT, file), 'utf8')).replaceAll('\\', '');
+        const source = withoutVariants(await readFile(join(ROOT, file), 'utf8')).replaceAll('\\', '');
         if (!source.includes(`'${wanted}'`) && !source.includes(`"${wanted}"`)) missing.push(`${file}: ${wanted}`);
       }
     }
     expect(missing).toEqual([]);
     expect(named).toBeGreaterThan(15);
+  });
+
+  test('finds no test that only scripts/variants.sh runs', () => {
+    const text = `test('a', () => {});
+describe('b', () => {
+  test.skipIf(!ALL_VARIANTS)('c', () => {});
+  test.skipIf(!ALL_VARIANTS)(
+    'd',
+    async () => {},
+  );
+  describe.runIf(ALL_VARIANTS)('e', () => {
+    const x = f();
+
+    test('f', () => {});
+  });
+  test('g', () => {});
+});
+`;
+    expect(withoutVariants(text).match(/'\w'/g)).toEqual(["'a'", "'b'", "'g'"]);
   });
 
   test('lists every page of each folder in an index', async () => {

@@ -3,9 +3,20 @@ import { fileURLToPath } from 'node:url';
 
 const PAGES = fileURLToPath(new URL('../../../docs/how-to', import.meta.url));
 
-/** The shell blocks of a page in `docs/how-to`, without their indentation. */
-export async function shellBlocks(page: string): Promise<readonly string[]> {
-  return (await blocks(page)).flatMap(({ head, body }) => (head === 'sh' ? [body] : []));
+/** `count` blocks. */
+type Blocks<Count extends number, Some extends readonly string[] = []> = Some['length'] extends Count
+  ? Some
+  : Blocks<Count, readonly [...Some, string]>;
+
+/** The shell blocks of a page in `docs/how-to`, without their indentation. @throws Error where their number is another one */
+export async function shellBlocks<Count extends number>(page: string, count: Count): Promise<Blocks<Count>> {
+  const found = (await blocks(page)).flatMap(({ head, body }) => (head === 'sh' ? [body] : []));
+  if (!areAll(found, count)) throw new Error(`${page}.md has ${found.length} blocks of sh, and the test knows ${count}`);
+  return found;
+}
+
+function areAll<Count extends number>(found: readonly string[], count: Count): found is Blocks<Count> {
+  return found.length === count;
 }
 
 /** The block of a page that is introduced like this, without its indentation. */

@@ -1,5 +1,5 @@
 import type { ScriptOutcome } from '@gantry/testkit';
-import { ALL_VARIANTS } from '@gantry/testkit';
+import { ALL_VARIANTS, WRITER_PAUSE_MS } from '@gantry/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { SnapshotMachine } from './snapshot-machine.ts';
 import { startSnapshotMachine } from './snapshot-machine.ts';
@@ -27,7 +27,7 @@ const writer = (...mounts: readonly string[]): string => `number=0; rm -f /run/n
 while :; do
   number=$((number + 1))
   for at in ${mounts.join(' ')}; do echo $number >$at/$((number % 40)); sync $at/$((number % 40)); done
-  echo $number >/run/number.new; mv /run/number.new /run/number; sleep 0.1
+  echo $number >/run/number.new; mv /run/number.new /run/number${WRITER_PAUSE_MS === 0 ? '' : `; sleep ${WRITER_PAUSE_MS / 1000}`}
 done`;
 
 /** More than the space of the snapshots that it is used with. */

@@ -1,4 +1,4 @@
-export { ALL_VARIANTS, oneIn } from './all-variants.ts';
+export { ALL_VARIANTS, oneIn, WRITER_PAUSE_MS } from './all-variants.ts';
 export type { CompareOptions } from './disks/compare-trees.ts';
 export { compareTrees } from './disks/compare-trees.ts';
 export type { DataExtent } from './disks/disk-files.ts';
@@ -65,6 +65,7 @@ export type { DiskStyle, WritingGuest, WritingGuestOptions } from './machines/wr
 export { allWrittenUpTo, startWritingGuest, writtenUpTo } from './machines/writing-guest.ts';
 export type { LibvirtDisk, LibvirtGuest, LibvirtGuestOptions } from './libvirt/libvirt-guest.ts';
 export { defineLibvirtGuest } from './libvirt/libvirt-guest.ts';
+export { Random } from './fuzz/random.ts';
 export type { FuzzTarget } from './fuzz/target.ts';
 export { assertRefusal, textTarget } from './fuzz/target.ts';
 export type { Libvirtd } from './libvirt/libvirtd.ts';

@@ -1,14 +1,26 @@
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import type { CephServer, SwiftServer } from '@gantry/testkit';
-import { ALL_VARIANTS, oneIn, startCeph, startSwift } from '@gantry/testkit';
+import { ALL_VARIANTS, startCeph, startSwift } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
 import { storeConformance } from '@gantry/transport/conformance';
 import type { TestBucket } from '../test/open-bucket.ts';
 import { makeBucket } from '../test/open-bucket.ts';
 
-function conforms(open: () => Promise<Store>, share = 1): void {
-  for (const { title, run } of oneIn(share, storeConformance(open, { patienceMs: 30_000 }))) test.concurrent(title, run);
+/** @param topics how the titles begin; all where absent */
+function conforms(open: () => Promise<Store>, topics: readonly string[] = ['']): void {
+  const all = storeConformance(open, { patienceMs: 30_000 });
+  for (const topic of topics) {
+    const cases = all.filter(({ title }) => title.startsWith(topic));
+    if (cases.length === 0) throw new Error(`no test is about ${topic}`);
+    for (const { title, run } of cases) test.concurrent(title, run);
+  }
 }
+
+/**
+ * Where Swift differs from other services, as it has no conditional writes. It takes five times the processor time of Ceph, on which all
+ * topics are tried.
+ */
+const SWIFT_TOPICS = ['create-only:', 'commit:', 'resume:'];
 
 describe('a store on a gateway of Ceph', () => {
   let ceph: CephServer;
@@ -35,6 +47,5 @@ describe('a store on OpenStack Swift', () => {
   });
   afterAll(() => swift[Symbol.asyncDispose]());
 
-  // It takes five times the processor time of Ceph, in which all of it runs.
-  conforms(() => bucket.open(), 4);
+  conforms(() => bucket.open(), ALL_VARIANTS ? undefined : SWIFT_TOPICS);
 });

@@ -1,4 +1,4 @@
-/** Pseudo-random numbers: the same for the same seed. Fast, and good enough to choose mutations (mulberry32). */
+/** Pseudo-random numbers: the same for the same seed. Fast, and good enough to choose what a test does (mulberry32). */
 export class Random {
   #state: number;
 
@@ -7,12 +7,17 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** A whole number from 0 to `limit` - 1; 0 if the limit is 0. */
-  below(limit: number): number {
+  /** A number from 0 to 1, and never 1. */
+  roll(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  }
+
+  /** A whole number from 0 to `limit` - 1; 0 if the limit is 0. */
+  below(limit: number): number {
+    return Math.floor(this.roll() * limit);
   }
 
   /** True in one of `of` cases. */

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { makeGuestInitrd } from '../machines/guest-initrd.ts';
 import { machineImage } from '../machines/image.ts';
+import { WRITER_PAUSE } from '../machines/writing-guest.ts';
 import type { Libvirtd } from './libvirtd.ts';
 
 export interface LibvirtDisk {
@@ -122,7 +123,7 @@ interface Files {
 function domainXml(options: LibvirtGuestOptions & { readonly uuid: string }, { kernel, initrd, directory }: Files): string {
   const { name, uuid, disks, agentFiles, elements = '', os = '', devices = '' } = options;
   // What the kernel does not know itself it hands to the first process, as its environment.
-  const environment = `disks=${disks.length} DISKS=${disks.length}${agentFiles === undefined ? '' : ' AGENT=1'}`;
+  const environment = `disks=${disks.length} DISKS=${disks.length} ${WRITER_PAUSE}${agentFiles === undefined ? '' : ' AGENT=1'}`;
   const agent = agentFiles === undefined ? '' : diskXml({ file: agentFiles, serial: 'files' }, disks.length) + AGENT_CHANNEL;
   return `<domain type='qemu'>
   <name>${escapeXml(name)}</name><uuid>${uuid}</uuid>${elements}

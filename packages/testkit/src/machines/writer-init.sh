@@ -2,10 +2,9 @@
 # First process of a guest that only writes: number n, in a block of 4 KiB, to the first disk and then to the others, at block
 # n * 2654435761 modulo their number, each durable before the next. It says every number that is on all of them. In its environment:
 # DISKS, how many there are, 2 by default; IN_FLIGHT, how many numbers are written to all disks at once, 1 by default; AGENT=1 for a
-# guest agent and a disk with the serial number `files`, which has an ext4 that is mounted and written to.
+# guest agent and a disk with the serial number `files`, which has an ext4 that is mounted and written to; PAUSE_US, how long it rests
+# after each write, 0 for not at all.
 b=/bin/busybox
-# A guest that never rests is a processor of the host that never does, as it is emulated.
-PAUSE_US=50000
 while read -r file; do $b insmod "/modules/$file"; done </modules/list
 $b mount -t devtmpfs dev /dev
 $b mkdir -p /sys && $b mount -t sysfs sys /sys
@@ -61,5 +60,5 @@ while :; do
   n=$next
   echo "wrote $n"
   rm /block*
-  usleep "$PAUSE_US"
+  [ "${PAUSE_US:-0}" = 0 ] || usleep "$PAUSE_US"
 done

@@ -6,10 +6,13 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { undoAtExit } from '../disks/undo.ts';
+import { WRITER_PAUSE_MS } from '../all-variants.ts';
 import { makeGuestInitrd } from './guest-initrd.ts';
 import { machineImage } from './image.ts';
 
 const INIT = fileURLToPath(new URL('../../src/machines/writer-init.sh', import.meta.url));
+/** In the environment of that process. */
+export const WRITER_PAUSE = `PAUSE_US=${WRITER_PAUSE_MS * 1000}`;
 const BLOCK_BYTES = 4096;
 const FACTOR = 2_654_435_761n;
 /** Of virtio-scsi and its disks, and of the line to the agent. */
@@ -126,7 +129,7 @@ function qemuArguments(
 ): readonly string[] {
   const styles = disks.map((_, index) => (typeof style === 'string' ? style : (style[index] ?? 'drive')));
   // The kernel hands what it does not know itself to the first process, as its environment.
-  const environment = `DISKS=${disks.length} IN_FLIGHT=${inFlight}${agent === undefined ? '' : ' AGENT=1'}`;
+  const environment = `DISKS=${disks.length} IN_FLIGHT=${inFlight} ${WRITER_PAUSE}${agent === undefined ? '' : ' AGENT=1'}`;
   return [
     ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-machine', 'pc,hpet=off'],
     ['-accel', 'tcg,thread=multi,tb-size=128', '-cpu', 'max,la57=off', '-m', '256'],

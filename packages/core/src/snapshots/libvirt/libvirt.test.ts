@@ -184,9 +184,10 @@ describe('a guest that writes numbered blocks to a raw disk and to one in qcow2'
   });
 
   test.each(
+    // A script, and the provider by its name; the exports of a guest of QEMU are by raw.
     oneIn(2, [
-      ['raw', 'auto'],
       ['cat', 'libvirt'],
+      ['raw', 'auto'],
     ] as const),
   )('is exported by the definition %s with --snapshot %s, and the export has that moment', async (os, snapshot) => {
     await using own = await makeTemporaryDirectory();
@@ -238,8 +239,8 @@ describe('a guest that writes numbered blocks to a raw disk and to one in qcow2'
 
   test.each(
     oneIn<[string, () => Promise<unknown>]>(2, [
-      ['', async () => undefined],
       [', also if somebody has ended the backup before', () => libvirtd.virsh('domjobabort', guest.uuid)],
+      ['', async () => undefined],
     ]),
   )('that is paused because a killed run has let the scratch space fill up goes on when that is cleared%s', async (_, before) => {
     await using own = await makeTemporaryDirectory();
