@@ -12,7 +12,7 @@ import { machineImage } from './image.ts';
 
 const INIT = fileURLToPath(new URL('../../src/machines/writer-init.sh', import.meta.url));
 /** In the environment of that process. */
-export const WRITER_PAUSE = `PAUSE_US=${WRITER_PAUSE_MS * 1000}`;
+export const WRITER_PAUSE: string = `PAUSE_US=${WRITER_PAUSE_MS * 1000}`;
 const BLOCK_BYTES = 4096;
 const FACTOR = 2_654_435_761n;
 /** Of virtio-scsi and its disks, and of the line to the agent. */
