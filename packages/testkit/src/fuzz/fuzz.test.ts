@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
 import { addToCorpus, readCorpus } from './corpus.ts';
 import { fuzz } from './fuzz.ts';
@@ -101,6 +101,9 @@ describe('the fuzzer', () => {
     });
     const exited = once(child, 'exit');
     const pid = await vi.waitFor(async () => Number(/^\d+$/.exec(await readFile(file, 'utf8'))?.[0] ?? expect.fail('not yet')), 60_000);
+    onTestFinished(() => {
+      if (isRunning(pid)) process.kill(pid, 'SIGKILL');
+    });
     child.kill('SIGTERM');
     await exited;
     await vi.waitFor(() => expect(isRunning(pid)).toBe(false), 60_000);
