@@ -31,7 +31,7 @@ function describe(exports: readonly CheckedKeys[]): readonly string[] {
   const whose =
     sets.size < 2 ? [] : exports.filter(({ sealed }) => sealed).map((each) => `${each.reference}: recipients ${numberOf(each)}`);
   const gone = exports.flatMap(({ reference, missingKeys = [] }) =>
-    missingKeys.map((name) => `${reference}: ${name} is missing: somebody has removed it`),
+    missingKeys.map((name) => `${reference}: ${name} is missing: it was removed, or left out of a copy`),
   );
   const closed = exports.flatMap(({ reference, closed = [] }) => closed.map((name) => `${reference}: ${name} is encrypted to others`));
   return [...table, ...recipients, ...withGap(whose), ...withGap(closed), ...withGap(gone)];

@@ -118,12 +118,14 @@ async function numbersAfter(store: ObjectReader, prefix: string, gap: number, op
 /** All files with keys of one export: far more than anybody has. */
 export const MAX_ALL_KEYS_BYTES: number = 64 * 1024 ** 2;
 
-/** A file with keys that is to be copied. */
+/** A file with keys that is to be copied, or said to be left out. */
 interface CopiedKeys {
   readonly name: string;
   readonly key: string;
-  /** Absent for what is not to be copied: it is damaged, too large, gone, or one too many. */
+  /** Absent for what is not to be copied: it is damaged, too large, or gone. */
   readonly text?: string;
+  /** It is not to be copied because of {@link MAX_ALL_KEYS_BYTES}. */
+  readonly isOverLimit?: true;
 }
 
 /**
@@ -142,7 +144,8 @@ export async function* keysToCopy(
     const key = `${exportPrefix(instance, id)}${name}`;
     const text = bytes > MAX_ALL_KEYS_BYTES ? undefined : await readKeysText(store, key, options);
     bytes += text === undefined ? 0 : Buffer.byteLength(text);
-    yield text === undefined || bytes > MAX_ALL_KEYS_BYTES ? { name, key } : { name, key, text };
+    if (bytes > MAX_ALL_KEYS_BYTES) yield { name, key, isOverLimit: true };
+    else yield text === undefined ? { name, key } : { name, key, text };
   }
 }
 
@@ -154,8 +157,10 @@ export function missingKeys({ files }: Pick<ExportDirectory, 'files'>): readonly
 }
 
 /** What is said of files with keys that a copy leaves out. */
-export function keysNotCopied(key: string): string {
-  return `${key} is not copied: it is damaged, too large, or gone`;
+export function keysNotCopied({ key, isOverLimit }: Omit<CopiedKeys, 'name'>): string {
+  const limit = MAX_ALL_KEYS_BYTES / 1024 ** 2;
+  const why = isOverLimit === true ? `copies take at most ${limit} MiB of keys of one export` : 'it is damaged, too large, or gone';
+  return `${key} is not copied: ${why}`;
 }
 
 /** A file with keys as `sealKeys` writes it; undefined for one that is damaged, too large, or gone. @throws StoreError */

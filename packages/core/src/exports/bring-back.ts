@@ -11,7 +11,7 @@ import { readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import type { NeededFile, PlaceContents } from './hidden-exports.ts';
 import { ownHidden, readNeeded, readPlace } from './hidden-exports.ts';
-import { MANIFEST_FILE, mayBePack, REMOVED_FILE, SUMS_FILE, unusedMark } from './layout.ts';
+import { BROUGHT_PART_FILE, MANIFEST_FILE, mayBePack, REMOVED_FILE, SEALED_PART_FILE, SUMS_FILE, unusedMark } from './layout.ts';
 import { openExport } from './open-export.ts';
 import { lockPlace } from './place-lock.ts';
 import type { Place } from './removed.ts';
@@ -120,7 +120,7 @@ async function bringBackFiles(self: Return, needed: readonly NeededFile[], claim
   if (files.has(MANIFEST_FILE) && files.has(REMOVED_FILE)) await takeBackRemoved(store, place, runId, options);
 }
 
-/** Dumps of one other export. */
+/** Dumps of one other export, and what has its key: that went with the last of them. */
 async function bringBackPacks(self: Return, packs: readonly NeededFile[]): Promise<void> {
   const [owner] = packs;
   if (owner === undefined) return;
@@ -128,7 +128,9 @@ async function bringBackPacks(self: Return, packs: readonly NeededFile[]): Promi
   const gone = packs.flatMap(({ name }) => (files.has(name) ? [] : (hidden.get(name) ?? [])));
   if (gone.length === 0) return;
   await makeRetired(self, { files }, owner);
-  await self.store.unhide?.(gone, self.options);
+  const part = [SEALED_PART_FILE, BROUGHT_PART_FILE].find((name) => files.has(name) || hidden.has(name));
+  const key = part === undefined || files.has(part) || files.has(MANIFEST_FILE) ? undefined : hidden.get(part);
+  await self.store.unhide?.(key === undefined ? gone : [...gone, key], self.options);
 }
 
 /**

@@ -2,6 +2,7 @@ import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError, StoreError } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { quoteWord } from '../report/quote-word.ts';
+import { partToBring, writeBroughtPart } from './brought-part.ts';
 import type { ClaimRequest } from './claim.ts';
 import { ClaimedPlace } from './claimed-place.ts';
 import type { ObjectPlace } from './copy-object.ts';
@@ -13,7 +14,7 @@ import { isRetired, readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import type { ExportObject } from './export-objects.ts';
 import { ownObjects, packKey, packsOfOthers } from './export-objects.ts';
-import { isUnusedMark, mayBePack } from './layout.ts';
+import { BROUGHT_PART_FILE, isUnusedMark, mayBePack, SEALED_PART_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { PackDigests } from './pack-digests.ts';
 import { completeExports, manifestIfUsable } from './parents.ts';
@@ -175,7 +176,9 @@ export class BroughtPacks implements AsyncDisposable {
       new ClaimedPlace(target, { ...options, instance, claim: await claimCopy(target, found, request, options) });
     try {
       await this.#send(needed, place);
+      const part = await partToBring(this.#o.source, needed, options);
       await place.forget((name) => !names.includes(name), { signal });
+      if (part !== undefined) await place.write(BROUGHT_PART_FILE, part, { signal });
       await place.commitRemoved(run.runId, { signal });
       this.#brought.add(referenceOf(needed));
     } catch (error) {
@@ -186,16 +189,20 @@ export class BroughtPacks implements AsyncDisposable {
 
   /** The target has what is left of the export after it was removed. */
   async #addToRemoved(needed: NeededPacks, { files }: ExportDirectory): Promise<void> {
-    const { target } = this.#o;
+    const { source, target, bringsOf, signal, warn } = this.#o;
     // One who removes the rest of it now does not see what is written meanwhile.
     if (splitFiles(files).packs.length === 0 || [...files.keys()].some(isUnusedMark)) throw beingRemoved(target, needed);
     const there = needed.packs.filter(({ name }) => files.has(name));
     await this.#assertSame(needed, there);
     const missing = needed.packs.filter(({ name }) => !files.has(name));
-    if (missing.length === 0) return;
-    this.#assertMayBring(needed);
-    this.#brought.add(referenceOf(needed));
-    await this.#send({ ...needed, packs: missing }, new UnclaimedPlace(target, needed));
+    if (missing.length > 0) {
+      this.#assertMayBring(needed);
+      this.#brought.add(referenceOf(needed));
+      await this.#send({ ...needed, packs: missing }, new UnclaimedPlace(target, needed));
+    }
+    if (files.has(SEALED_PART_FILE) || files.has(BROUGHT_PART_FILE) || !bringsOf(needed.instance)) return;
+    const part = await partToBring(source, needed, { signal, warn });
+    if (part !== undefined) await writeBroughtPart(target, needed, part, { signal });
   }
 
   #assertMayBring({ instance, id }: CopyId): void {
@@ -203,7 +210,7 @@ export class BroughtPacks implements AsyncDisposable {
     if (bringsOf(instance)) return;
     const packs = `cannot bring packs of ${formatExportReference(instance, id)} to ${target.address}`;
     throw new GantryError('EXPORT_NOT_FOUND', {
-      message: `${packs}: it is an export of another instance, and is not there`,
+      message: `${packs}: these are packs of another instance, and are not there`,
       hint: `Copy that export first. If it was removed: gantry copy --packs-of ${quoteWord(instance)}, or gantry mirror with its name, too.`,
     });
   }

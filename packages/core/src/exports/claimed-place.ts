@@ -4,15 +4,18 @@ import type { Claim } from './claim.ts';
 import type { ObjectPlace } from './copy-object.ts';
 import type { InterferenceTexts } from './held-claim.ts';
 import { HeldClaim } from './held-claim.ts';
-import { MANIFEST_FILE, mayBePack, REMOVED_FILE } from './layout.ts';
+import { BROUGHT_PART_FILE, MANIFEST_FILE, mayBePack, REMOVED_FILE } from './layout.ts';
 import { renderRemoved } from './removed.ts';
-import { writeText } from './small-object.ts';
+import { writeBytes } from './small-object.ts';
 
 const INTERFERENCE: InterferenceTexts = {
   meanwhile: 'the export was copied',
   hint: 'Copy it again; gantry clean must not remove exports that are still written by another host.',
   other: 'another run',
 };
+
+/** What is beside packs that were brought, and is not part of the export once it is complete. */
+export const BROUGHT_FILES: readonly string[] = [REMOVED_FILE, BROUGHT_PART_FILE];
 
 export interface ClaimedPlaceOptions {
   readonly instance: string;
@@ -89,13 +92,14 @@ export class ClaimedPlace implements ObjectPlace, AsyncDisposable {
   }
 
   /** Writes a small object. @throws StoreError */
-  async write(name: string, text: string, options: CallOptions): Promise<void> {
+  async write(name: string, content: string | Uint8Array, options: CallOptions): Promise<void> {
+    const bytes = Buffer.from(content);
     this.#started.add(name);
     // A dead run may have written another one, of another version.
     if (this.#complete.delete(name)) await this.#store.remove([`${this.#claim.prefix}${name}`], options);
     this.#written.add(name);
-    await writeText(this.#store, `${this.#claim.prefix}${name}`, text, { ...options, ifExists: this.#claim.ifExists });
-    this.#complete.set(name, Buffer.byteLength(text));
+    await writeBytes(this.#store, `${this.#claim.prefix}${name}`, bytes, { ...options, ifExists: this.#claim.ifExists });
+    this.#complete.set(name, bytes.length);
   }
 
   /** Removes what a dead run completed here, and is not part of the export any more. @throws StoreError */
@@ -128,7 +132,11 @@ export class ClaimedPlace implements ObjectPlace, AsyncDisposable {
     await this.#claim.show(() => this.#assertStillThere(options), write, options);
     this.#state = 'committed';
     // From now on it is as any other export.
-    if (this.#brought) await this.#store.remove([`${this.#claim.prefix}${REMOVED_FILE}`], options);
+    if (this.#brought)
+      await this.#store.remove(
+        BROUGHT_FILES.map((each) => `${this.#claim.prefix}${each}`),
+        options,
+      );
     await this.#claim.release();
   }
 

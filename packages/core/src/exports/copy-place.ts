@@ -4,7 +4,7 @@ import { GantryError } from '../report/errors.ts';
 import { quoteWord } from '../report/quote-word.ts';
 import type { Claim, ClaimRecord, ClaimRequest } from './claim.ts';
 import { claimBrought, claimExportId, claimOwner, claimText, parseClaim, readClaimText, takeOverClaim } from './claim.ts';
-import { ClaimedPlace } from './claimed-place.ts';
+import { BROUGHT_FILES, ClaimedPlace } from './claimed-place.ts';
 import { isBrought, isRetired, readDirectory } from './directories.ts';
 import { examine } from './examine.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
@@ -151,7 +151,7 @@ export async function continueCopy(
   const prefix = exportPrefix(instance, id);
   const arrived = new Map<string, number>();
   for (const [name, { size }] of await filesBelow(store, prefix, options))
-    if (name !== CLAIM_FILE && name !== REMOVED_FILE) arrived.set(name, size);
+    if (name !== CLAIM_FILE && !(brought ? BROUGHT_FILES : [REMOVED_FILE]).includes(name)) arrived.set(name, size);
   const unfinished = await unfinishedOf(store, prefix, request.dumps ?? [], options);
   const held = brought ? { ...taken, alone: false } : taken;
   return new ClaimedPlace(store, { instance, claim: held, arrived, unfinished, brought, warn: options.warn });

@@ -7,13 +7,13 @@ import { placeOf, readAllDirectories, readDirectory } from './directories.ts';
 import { readSideFile } from './examine.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import {
+  BROUGHT_PART_FILE,
   CLAIM_FILE,
   CUT_OFF_FILE,
   isUnusedMark,
   keysNumber,
   MANIFEST_FILE,
   REMOVED_FILE,
-  PARTS_FILE,
   SIGNATURE_FILE,
   STORE_MARKER_FILE,
   SUMS_FILE,
@@ -99,6 +99,9 @@ export async function readNeeded(store: Store, place: Place, options: CallOption
   });
 }
 
+/** What says something else of a place than that an export is there. */
+const LEFT_HIDDEN: ReadonlySet<string> = new Set([CLAIM_FILE, REMOVED_FILE, CUT_OFF_FILE, BROUGHT_PART_FILE]);
+
 /**
  * What comes back of an export's own files. Where its manifest is there, that is only what it needs: its labels change, and older ones
  * are hidden then.
@@ -113,8 +116,8 @@ export function ownHidden(
   const own = new Set((needed ?? []).filter((file) => file.instance === instance && file.id === id).map(({ name }) => name));
   const isWanted = (name: string): boolean =>
     files.has(MANIFEST_FILE)
-      ? own.has(name) || name === SUMS_FILE || name === SIGNATURE_FILE || name === PARTS_FILE || keysNumber(name) > 0
-      : name !== CLAIM_FILE && name !== REMOVED_FILE && name !== CUT_OFF_FILE && !isUnusedMark(name);
+      ? own.has(name) || name === SUMS_FILE || name === SIGNATURE_FILE || keysNumber(name) > 0
+      : !LEFT_HIDDEN.has(name) && !isUnusedMark(name);
   return [...hidden].flatMap(([name, object]) => (isWanted(name) ? object : []));
 }
 

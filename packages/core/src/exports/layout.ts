@@ -35,14 +35,14 @@ export const SEALED_SUFFIX = '.age';
 /** What the manifest of a sealed export does not say in the open. */
 export const SEALED_PART_FILE: string = `sealed.json${SEALED_SUFFIX}`;
 
-/** Beside a copy: the encrypted parts of the manifests of exports whose packs alone came with it. */
-export const PARTS_FILE = 'brought-parts.json';
+/** The same, beside packs that came alone, with the copy of another export that needs them. */
+export const BROUGHT_PART_FILE: string = `brought.json${SEALED_SUFFIX}`;
 
 const OWN_FILES: ReadonlySet<string> = new Set([
   MANIFEST_FILE,
   SIGNATURE_FILE,
   SEALED_PART_FILE,
-  PARTS_FILE,
+  BROUGHT_PART_FILE,
   CONFIG_FILE,
   SUMS_FILE,
   FRAMES_FILE,

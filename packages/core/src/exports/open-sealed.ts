@@ -1,16 +1,14 @@
 import { AgeError } from '@gantry/age/light';
 import type { CallOptions, Digest, Store } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
-import type { PackOwner } from './brought-parts.ts';
-import { readBroughtPart } from './brought-parts.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
-import { PARTS_FILE, SEALED_PART_FILE } from './layout.ts';
+import { BROUGHT_PART_FILE, SEALED_PART_FILE } from './layout.ts';
 import type { Manifest } from './manifest.ts';
 import { PackDigests } from './pack-digests.ts';
 import { exportKeyIn, MAX_SEALED_PART_BYTES, openManifest, sealedPartDamaged } from './sealed-part.ts';
 import { UnreadableTextError } from './small-object.ts';
 import type { MaybeSealed } from './unsealing.ts';
-import { opensSealed, readUnsealed, unsealBytes } from './unsealing.ts';
+import { opensSealed, readUnsealed } from './unsealing.ts';
 
 /*
  * What is encrypted of the manifest of a sealed export, and the key in it, read from a store.
@@ -56,53 +54,39 @@ export async function readExportKey(store: Store, manifest: Manifest, options: C
 }
 
 /**
- * {@link readExportKey} of an export that was removed, while packs of it are kept for others; undefined also if it was not sealed.
- * Nothing says any more which bytes it should be, but that it can be decrypted, and is of that export.
+ * {@link readExportKey} of an export that was removed, while packs of it are kept for others, or whose packs alone were brought; undefined
+ * also if it was not sealed. Nothing says here which bytes it should be, but that it can be decrypted, and is of that export.
  */
 export async function readKeyOfRemoved(
   store: Store,
   owner: { readonly instance: string; readonly exportId: string },
   options: CallOptions,
 ): Promise<string | undefined> {
-  const part = await new PackDigests(store).of(`${exportPrefix(owner.instance, owner.exportId)}${SEALED_PART_FILE}`, options);
-  if (part === undefined) return undefined;
-  return exportKeyIn(owner, await unsealPart(store, owner, part, options), formatExportReference(owner.instance, owner.exportId));
-}
-
-/**
- * {@link readExportKey} of an export whose packs alone came with the copy of another one, which needs them; undefined if its key did not.
- *
- * @throws GantryError `MANIFEST_DAMAGED`, `IDENTITY_NEEDED`, `IDENTITY_MISMATCH`; StoreError
- */
-export async function readKeyOfBrought(store: Store, copy: Manifest, owner: PackOwner, options: CallOptions): Promise<string | undefined> {
-  const part = await readBroughtPart(store, copy, owner, options);
-  if (part === undefined) return undefined;
-  const reference = formatExportReference(owner.instance, owner.exportId);
-  const name = `${exportPrefix(copy.instance.name, copy.exportId)}${PARTS_FILE} (${reference})`;
-  return exportKeyIn(owner, await textOfPart(reference, () => unsealBytes(store, name, part, options)), reference);
+  for (const name of [SEALED_PART_FILE, BROUGHT_PART_FILE]) {
+    const key = `${exportPrefix(owner.instance, owner.exportId)}${name}`;
+    const part = await new PackDigests(store).of(key, options);
+    if (part === undefined) continue;
+    const reference = formatExportReference(owner.instance, owner.exportId);
+    return exportKeyIn(owner, await textOfPart(store, { key, reference, part }, options), reference);
+  }
+  return undefined;
 }
 
 /** The text of the encrypted part of a manifest. @throws as {@link openSealedManifest}, `IDENTITY_NEEDED` */
 async function readSealedPart(store: Store, { instance, exportId, sealed }: Manifest, options: CallOptions): Promise<string> {
   if (sealed === undefined) throw new TypeError(`${formatExportReference(instance.name, exportId)} is not sealed`);
-  return await unsealPart(store, { instance: instance.name, exportId }, sealed.part, options);
+  const key = `${exportPrefix(instance.name, exportId)}${SEALED_PART_FILE}`;
+  return await textOfPart(store, { key, reference: formatExportReference(instance.name, exportId), part: sealed.part }, options);
 }
 
-async function unsealPart(
+async function textOfPart(
   store: Store,
-  { instance, exportId }: { readonly instance: string; readonly exportId: string },
-  part: Digest,
+  { key, reference, part }: { readonly key: string; readonly reference: string; readonly part: Digest },
   options: CallOptions,
 ): Promise<string> {
-  const key = `${exportPrefix(instance, exportId)}${SEALED_PART_FILE}`;
-  return await textOfPart(formatExportReference(instance, exportId), () =>
-    readUnsealed(store, key, part, { ...options, maxBytes: MAX_SEALED_PART_BYTES }),
-  );
-}
-
-async function textOfPart(reference: string, read: () => Promise<Uint8Array>): Promise<string> {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(await read());
+    const bytes = await readUnsealed(store, key, part, { ...options, maxBytes: MAX_SEALED_PART_BYTES });
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     if (!(error instanceof UnreadableTextError || error instanceof AgeError || error instanceof TypeError)) throw error;
     throw sealedPartDamaged(reference, error.message, error);

@@ -7,7 +7,16 @@ import { TOOL } from '../report/version.ts';
 import type { ExportDirectory } from './directories.ts';
 import { isRemoved, readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
-import { CLAIM_FILE, labelsNumber, MANIFEST_FILE, mayBePack, REMOVED_FILE, SEALED_PART_FILE, unusedMark } from './layout.ts';
+import {
+  BROUGHT_PART_FILE,
+  CLAIM_FILE,
+  labelsNumber,
+  MANIFEST_FILE,
+  mayBePack,
+  REMOVED_FILE,
+  SEALED_PART_FILE,
+  unusedMark,
+} from './layout.ts';
 import { removeFiles } from './remove-files.ts';
 import { writeText } from './small-object.ts';
 
@@ -175,6 +184,9 @@ export function assertNoted(store: Store, unnoted: readonly Place[]): void {
   });
 }
 
+/** What has the key of an export: it stays as long as packs do. */
+const KEY_FILES: readonly string[] = [SEALED_PART_FILE, BROUGHT_PART_FILE];
+
 /**
  * The names of the files that other exports may refer to, and of the files that can go without harm to these. The encrypted part of the
  * manifest goes with the last pack: in it is the key with which others can still be let in (docs/decisions/0155).
@@ -182,14 +194,14 @@ export function assertNoted(store: Store, unnoted: readonly Place[]): void {
 export function splitFiles(files: ReadonlyMap<string, unknown>): { readonly packs: readonly string[]; readonly rest: readonly string[] } {
   const packs = [...files.keys()].filter(mayBePack);
   const kept = new Set(packs.map(unusedMark));
-  if (packs.length > 0) kept.add(SEALED_PART_FILE);
+  if (packs.length > 0) for (const name of KEY_FILES) kept.add(name);
   return { packs, rest: [...files.keys()].filter((name) => !mayBePack(name) && !kept.has(name)) };
 }
 
 /** The files of a removed export whose last pack is gone, in the order in which they go. @param last what says that it was removed */
 export function lastFiles(files: ReadonlyMap<string, unknown>, last: string = REMOVED_FILE): readonly string[] {
   const hadPacks = [...files.keys()].some(mayBePack);
-  return [...(hadPacks && files.has(SEALED_PART_FILE) ? [SEALED_PART_FILE] : []), last];
+  return [...(hadPacks ? KEY_FILES.filter((name) => files.has(name)) : []), last];
 }
 
 /** Deletes packs to which nothing refers, then their marks. @throws StoreError */

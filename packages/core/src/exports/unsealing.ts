@@ -215,25 +215,6 @@ export async function* unsealedBytes(
   assertExpected();
 }
 
-/**
- * The plain bytes of an encrypted file that is in memory.
- *
- * @param object what it is called in messages, as if it were an object of the store: one name for one file
- * @throws GantryError `IDENTITY_NEEDED`, `IDENTITY_MISMATCH`; AgeError `damaged`
- */
-export async function unsealBytes(store: ObjectReader, object: string, bytes: Uint8Array, options: CallOptions): Promise<Uint8Array> {
-  const source: SealedSource = {
-    size: bytes.length,
-    async *read(from, length) {
-      yield bytes.subarray(from, from + length);
-    },
-  };
-  const file = await openSealed({ store, key: object, source }, options);
-  const chunks: Buffer[] = [];
-  for await (const chunk of file.read()) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks);
-}
-
 /** {@link unsealedBytes} of a small object. @param maxBytes more plain bytes are refused */
 export async function readUnsealed(
   store: ObjectReader,

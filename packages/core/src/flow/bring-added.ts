@@ -51,11 +51,19 @@ async function bringKeys({ source, target, reporter, signal }: CopyWay, director
   const inTarget = await readDirectory(target, directory, { signal });
   for await (const { text } of keysToCopy(target, inTarget, { signal })) if (text !== undefined) has.add(digestText(text).sha256);
   let bytes = sum([...inTarget.files].map(([name, { size }]) => (keysNumber(name) > 0 ? size : 0)));
-  for await (const { key, text } of keysToCopy(source, directory, { signal })) {
-    if (text !== undefined && has.has(digestText(text).sha256)) continue;
-    bytes += text === undefined ? 0 : Buffer.byteLength(text);
+  for await (const found of keysToCopy(source, directory, { signal })) {
+    const { key, text } = found;
+    if (text === undefined) {
+      reporter.warn(keysNotCopied(found));
+      continue;
+    }
+    if (has.has(digestText(text).sha256)) continue;
+    const size = Buffer.byteLength(text);
     // Other files each night would fill the target, too.
-    if (text === undefined || bytes > MAX_ALL_KEYS_BYTES) reporter.warn(keysNotCopied(key));
-    else await writeKeys(target, there, text, { signal });
+    if (bytes + size > MAX_ALL_KEYS_BYTES) reporter.warn(keysNotCopied({ key, isOverLimit: true }));
+    else {
+      await writeKeys(target, there, text, { signal });
+      bytes += size;
+    }
   }
 }

@@ -1,13 +1,12 @@
 import type { CallOptions, Store } from '@gantry/transport';
 import { keysNotCopied, keysToCopy } from '../exports/added-keys.ts';
-import { partsToBring } from '../exports/brought-parts.ts';
 import { BroughtPacks, neededPacks } from '../exports/brought-packs.ts';
 import { parseClaim, removeClaim } from '../exports/claim.ts';
 import { renderExportConfig } from '../exports/config-export.ts';
 import type { CopiedManifest } from '../exports/copied-manifest.ts';
 import type { CopiedExport } from '../exports/copy-object.ts';
 import { copyObject, isInterruption } from '../exports/copy-object.ts';
-import { ClaimedPlace } from '../exports/claimed-place.ts';
+import { BROUGHT_FILES, ClaimedPlace } from '../exports/claimed-place.ts';
 import type { CopyId, UnclaimedPlace } from '../exports/copy-place.ts';
 import { claimCopy, continueCopy, hasBrought, lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import { readDirectory } from '../exports/directories.ts';
@@ -16,17 +15,7 @@ import type { ExportObject } from '../exports/export-objects.ts';
 import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
 import { renderLabels } from '../exports/export-labels.ts';
 import { keepPacks } from '../exports/keep-packs.ts';
-import {
-  CONFIG_FILE,
-  keysNumber,
-  labelsFileName,
-  labelsNumber,
-  mayBePack,
-  PARTS_FILE,
-  REMOVED_FILE,
-  SIGNATURE_FILE,
-  SUMS_FILE,
-} from '../exports/layout.ts';
+import { CONFIG_FILE, keysNumber, labelsFileName, labelsNumber, mayBePack, SIGNATURE_FILE, SUMS_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { isReadByMaps } from '../exports/manifest.ts';
 import { kindOf } from '../exports/object-kinds.ts';
@@ -83,7 +72,11 @@ function isCopiedAsItIs({ manifest, signature }: CopiedManifest): boolean {
 /** What a copy left that was killed when its export was complete: it may have completed one of which packs were there before. */
 async function endDeadCopy(target: Store, { instance, id }: CopyId, claim: string, options: CallOptions): Promise<void> {
   const prefix = exportPrefix(instance, id);
-  if (parseClaim(claim)?.copies !== undefined) await target.remove([`${prefix}${REMOVED_FILE}`], options);
+  if (parseClaim(claim)?.copies !== undefined)
+    await target.remove(
+      BROUGHT_FILES.map((name) => `${prefix}${name}`),
+      options,
+    );
   await removeClaim(target, prefix, claim, options);
 }
 
@@ -141,10 +134,6 @@ async function copyObjects(
       if (labels !== undefined) await place.write(labelsFileName(1), renderLabels(labels), { signal });
       if (signature !== undefined) await place.write(SIGNATURE_FILE, signature, { signal });
       await copyKeys(source, place, manifest, options);
-      await place.forget((name) => name === PARTS_FILE, { signal });
-      const owners = needed.map((owner) => ({ instance: owner.instance, exportId: owner.id }));
-      const parts = await partsToBring({ source, target, manifest }, owners, { signal });
-      if (parts !== undefined) await place.write(PARTS_FILE, parts, { signal });
       await keepPacks(target, manifest, { ...options, own: place.earlier() });
       await packs.assertThere([...needed, ...own]);
       await place.commit(text, { signal });
@@ -170,9 +159,9 @@ async function copyKeys(
   await place.forget((name) => keysNumber(name) > 0, options);
   if (sealed === undefined) return;
   const directory = await readDirectory(source, { instance: instance.name, id: exportId }, options);
-  for await (const { name, key, text } of keysToCopy(source, directory, options)) {
-    if (text === undefined) options.warn(keysNotCopied(key));
-    else await place.write(name, text, options);
+  for await (const found of keysToCopy(source, directory, options)) {
+    if (found.text === undefined) options.warn(keysNotCopied(found));
+    else await place.write(found.name, found.text, options);
   }
 }
 

@@ -10,7 +10,7 @@ import { readRecipients } from '../exports/key-files.ts';
 import { loadAge } from '../exports/load-age.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { openExport } from '../exports/open-export.ts';
-import { readExportKey, readKeyOfBrought, readKeyOfRemoved } from '../exports/open-sealed.ts';
+import { readExportKey, readKeyOfRemoved } from '../exports/open-sealed.ts';
 import { manifestIfUsable } from '../exports/parents.ts';
 import type { Signers } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
@@ -134,10 +134,7 @@ async function keysOf(store: Store, manifest: Manifest, named: ReadonlySet<strin
   for (const { instance, exportId } of owners.values()) {
     const owner = await manifestIfUsable(store, { instance, id: exportId }, options);
     const key =
-      owner?.sealed === undefined
-        ? ((await readKeyOfRemoved(store, { instance, exportId }, options)) ??
-          (await readKeyOfBrought(store, manifest, { instance, exportId }, options)))
-        : await keyOf(store, owner, options);
+      owner?.sealed === undefined ? await readKeyOfRemoved(store, { instance, exportId }, options) : await keyOf(store, owner, options);
     if (key === undefined) throw keyMissing(manifest, formatExportReference(instance, exportId));
     keys.push({ instance, exportId, key });
   }

@@ -32,7 +32,7 @@ export interface CheckedKeys {
   readonly recipients: readonly string[];
   /** How many files with keys for other recipients were added to it. */
   readonly addedKeys: number;
-  /** Files with keys that somebody has removed, as far as their numbers show; absent if none are missing. */
+  /** Files with keys that are missing below the highest number; absent if there are none. Copies leave out damaged ones, too. */
   readonly missingKeys?: readonly string[];
   /** Whether the identities open all of its files, and the packs that it needs; absent if there are none, and where it is not sealed. */
   readonly readable?: boolean;

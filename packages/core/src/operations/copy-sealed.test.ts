@@ -1,6 +1,6 @@
 import { generateX25519Identity, Identities, Recipients } from '@gantry/age';
 import type { Store } from '@gantry/transport';
-import { alterStore } from '@gantry/transport';
+import { alterStore, StoreError } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test, vi } from 'vitest';
@@ -67,10 +67,10 @@ async function keysBelow(store: Store, reference: string | undefined): Promise<r
   return (await keysOf(store)).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
 }
 
-/** Everything in one store is byte by byte in the other one, where the keys of brought packs may be besides. */
+/** Everything in one store is byte by byte in the other one. */
 async function expectSame(one: Store, other: Store, reference: string | undefined): Promise<void> {
-  const keys = (await keysBelow(one, reference)).filter((key) => key !== 'brought-parts.json');
-  expect((await keysBelow(other, reference)).filter((key) => key !== 'brought-parts.json')).toEqual(keys);
+  const keys = await keysBelow(one, reference);
+  expect(await keysBelow(other, reference)).toEqual(keys);
   for (const key of keys) {
     const [copy, original] = [await getBytes(other, `${below(reference)}${key}`), await getBytes(one, `${below(reference)}${key}`)];
     expect(copy.equals(original), key).toBe(true);
@@ -109,7 +109,7 @@ describe('without keys, a sealed lineage', () => {
     const { store, days } = lineage;
     const target = await newStore();
     await copyFromStore({ source: store, export: days[2] ?? '', target });
-    expect(await keysBelow(target, days[0])).toEqual(['disk0.zst.age', 'removed.json']);
+    expect(await keysBelow(target, days[0])).toEqual(['brought.json.age', 'disk0.zst.age', 'removed.json']);
     expect(await keysBelow(target, days[1])).toEqual([]);
     await expectSame(store, target, days[2]);
     await expectLast(target, lineage);
@@ -259,7 +259,7 @@ describe('without keys, a sealed lineage', () => {
   test('continues a copy that was interrupted while it brought packs', async () => {
     await using lineage = await sealedLineage();
     const { store, days } = lineage;
-    for (const at of ['disk0.zst.age', 'disk1.pack.zst.age', 'sealed.json.age', 'manifest.json']) {
+    for (const at of ['disk0.zst.age', 'brought.json.age', 'disk1.pack.zst.age', 'sealed.json.age', 'manifest.json']) {
       const memory = new Memory();
       const target = await newStore(memory);
       const stop = new AbortController();
@@ -303,37 +303,79 @@ test('a copy that goes on renews the locks of what had arrived before', async ()
   expect(locked.toSorted()).toEqual(arrived.map((name) => `${below(reference)}${name}`).toSorted());
 });
 
+/** Adds recipients, who can read all of it then. @param keysOf the references of the exports whose keys they get */
+async function expectAdding(store: Store, reference: string, keysOf?: readonly (string | undefined)[]): Promise<void> {
+  const added = Identities.parse(await generateX25519Identity());
+  const { exports } = await addKeys({ store: opened(store), exports: [reference], recipients: await added.recipients() });
+  if (keysOf !== undefined) expect(exports).toMatchObject([{ keysOf }]);
+  await verifyExport({ store: withUnsealer(store, identityUnsealer(added)), export: reference, depth: 'frames' });
+}
+
 describe('where a copy brought packs of an earlier sealed export', () => {
-  test('recipients can be added to it, also in a copy of that copy, and a file of keys that is not valid is passed over', async () => {
+  test('recipients can be added to it, also in a copy of that copy, and a damaged key is said to be that', async () => {
     await using lineage = await sealedLineage();
     const { store, days } = lineage;
     const [far, farther] = [await newStore(), await newStore()];
     const exported = days[2] ?? '';
     await copyFromStore({ source: store, export: exported, target: far });
     await copyFromStore({ source: far, export: exported, target: farther });
-    const added = Identities.parse(await generateX25519Identity());
-    const others = await added.recipients();
-    for (const each of [far, farther]) {
-      const { exports } = await addKeys({ store: opened(each), exports: [exported], recipients: others });
-      expect(exports).toMatchObject([{ keysOf: [exported, days[0]] }]);
-      await verifyExport({ store: withUnsealer(each, identityUnsealer(added)), export: exported, depth: 'frames' });
+    for (const each of [far, farther]) await expectAdding(each, exported, [exported, days[0]]);
+    const part = `${below(days[0])}brought.json.age`;
+    for (const bad of ['', 'age', (await getBytes(store, `${below(days[1])}sealed.json.age`)).toString('latin1')]) {
+      await put(far, part, Buffer.from(bad, 'latin1'));
+      await expect(expectAdding(far, exported)).rejects.toMatchObject({ code: 'MANIFEST_DAMAGED' });
     }
-    const parts = `${below(exported)}brought-parts.json`;
-    const text = (await getBytes(far, parts)).toString();
-    for (const bad of ['', '{', '[]', text.replace('gantry-', ''), text.replace(/": "YWdl/, '": "%%')]) {
-      await put(far, parts, bad);
-      await expect(addKeys({ store: opened(far), exports: [exported], recipients: others })).rejects.toMatchObject({ code: 'USAGE' });
-    }
-    await put(far, parts, text.replace(days[0] ?? '', days[1] ?? '').replace('"parts": {', `"parts": {"${days[0]}": "YWdl",`));
-    await expect(addKeys({ store: opened(far), exports: [exported], recipients: others })).rejects.toMatchObject({
-      code: 'MANIFEST_DAMAGED',
-    });
-    // It goes with the export, and is not written where the target has the keys.
+    await far.remove([part]);
+    await expect(expectAdding(far, exported)).rejects.toMatchObject({ code: 'USAGE' });
+    // The next copy that needs it brings it.
     await removeExport(far, exported);
-    expect(await keysBelow(far, exported)).toEqual([]);
-    const whole = await newStore();
-    await mirrorStore({ source: store, target: whole });
-    expect(await keysBelow(whole, exported)).not.toContain('brought-parts.json');
+    await copyFromStore({ source: store, export: exported, target: far });
+    await expectAdding(far, exported, [exported, days[0]]);
+  });
+
+  test('recipients can be added to later exports there, also after the copy was removed, until the packs go', async () => {
+    await using lineage = await sealedLineage();
+    const { store, bench, days } = lineage;
+    const far = await newStore();
+    await copyFromStore({ source: store, export: days[2] ?? '', target: far });
+    // The first store is lost: the host goes on with this one.
+    await writeFile(bench.instance.disks[1]?.path ?? '', Buffer.alloc(64 * 1024, 'day 4 '));
+    const later = (await bench.exportDisks({ store: opened(far), recipients, incremental: true })).reference;
+    await expectAdding(far, later, [later, days[0]]);
+    await removeExport(far, days[2] ?? '');
+    await pruneStore({ store: far, policy: {} });
+    await pruneStore({ store: far, policy: {} });
+    await expectAdding(far, later, [later, days[0]]);
+    await removeExport(far, later);
+    await pruneStore({ store: far, policy: {} });
+    await pruneStore({ store: far, policy: {} });
+    expect((await keysOf(far)).filter((key) => key.startsWith(`${bench.instance.name}/`))).toEqual([]);
+  });
+
+  test.each([
+    ['cannot be read', 'permission denied'],
+    ['is too large', 'it is too large'],
+  ])('a key that %s is left out, which is said', async (_what, why) => {
+    await using lineage = await sealedLineage();
+    const { store, days } = lineage;
+    const key = `${below(days[0])}sealed.json.age`;
+    const source = alterStore(store, {
+      read: async (each, options) => {
+        if (each !== key) return await store.read(each, options);
+        if (why === 'permission denied') throw new StoreError('denied', { message: why, key });
+        const read = await store.read(each, options);
+        return new Proxy(read, {
+          get: (object, name) => {
+            const value: unknown = name === 'objectSize' ? 64 * 1024 ** 2 : Reflect.get(object, name, object);
+            return typeof value === 'function' ? value.bind(object) : value;
+          },
+        });
+      },
+    });
+    const target = await newStore();
+    const { warnings } = await copyFromStore({ source, export: days[2] ?? '', target });
+    expect(warnings).toEqual([expect.stringMatching(`^the key of ${days[0]} is not copied.*${why}`)]);
+    expect(await keysBelow(target, days[0])).toEqual(['disk0.zst.age', 'removed.json']);
   });
 
   test('that export is copied later, with what was brought, and is then as any other', async () => {
@@ -341,7 +383,7 @@ describe('where a copy brought packs of an earlier sealed export', () => {
     const { store, days } = lineage;
     const target = await newStore();
     await copyFromStore({ source: store, export: days[2] ?? '', target });
-    expect(await keysBelow(target, days[0])).toEqual(['disk0.zst.age', 'removed.json']);
+    expect(await keysBelow(target, days[0])).toEqual(['brought.json.age', 'disk0.zst.age', 'removed.json']);
     const calls: string[] = [];
     const watched = watchedStore(target, { before: (call) => void calls.push(call) });
     await expect(copyFromStore({ source: store, export: days[0] ?? '', target: watched })).resolves.toMatchObject({ outcome: 'copied' });
@@ -388,7 +430,7 @@ describe('where a copy brought packs of an earlier sealed export', () => {
     memory.objects.delete(`${below(days[0])}sealed.json.age`);
     await expect(copyFromStore({ source: broken, export: days[0] ?? '', target })).rejects.toMatchObject({ code: 'MANIFEST_DAMAGED' });
     // Others may have seen the pack that had arrived.
-    expect(await keysBelow(target, days[0])).toEqual(['disk0.zst.age', 'disk1.zst.age', 'removed.json']);
+    expect(await keysBelow(target, days[0])).toEqual(['brought.json.age', 'disk0.zst.age', 'disk1.zst.age', 'removed.json']);
     await pruneStore({ store: target, policy: {} });
     await pruneStore({ store: target, policy: {} });
     expect(await keysBelow(target, days[0])).toEqual(before);

@@ -186,6 +186,7 @@ describe('keys that are added to sealed exports', () => {
       const { warnings } = await copyFromStore(request);
       expect(await there()).toHaveLength(16);
       expect(warnings).toHaveLength(night === 'one' ? 1 : 17);
+      for (const warning of warnings) expect(warning).toMatch(/at most 64 MiB of keys/);
     }
     await store.remove(added);
   });
