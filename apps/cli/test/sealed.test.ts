@@ -122,6 +122,35 @@ describe('with an identity', () => {
     expect(await got()).toEqual([0, 0]);
   });
 
+  test('one that opens none of a store is not a success where frames are to be read, or a policy verifies them', async () => {
+    const verify = ['verify', bench.store, '--depth', 'frames'];
+    const none = await bench.gantry(...verify, '--identity', OTHER());
+    expect(none).toMatchObject({
+      exitCode: 7,
+      stdout: expect.stringMatching(/: every digest is correct; 2 sealed exports not opened\nnone of the identities opens any/),
+    });
+    const rehearsed = await bench.gantry('verify', bench.store, '--rehearse', bench.path, '--identity', OTHER());
+    expect(rehearsed).toMatchObject({
+      exitCode: 7,
+      stdout: expect.stringMatching(/^0 exports verified .*: 2 sealed exports not opened$/m),
+    });
+    expect(await bench.gantry(...verify)).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/2 sealed exports not opened$/) });
+    const all = await bench.gantry(...verify, '--identity', KEY());
+    expect(all).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/: every frame and digest is correct$/) });
+    // One is of others, but some are not.
+    const other = await sealExport(bench, bench.file(`${NAME}.yaml`), Recipients.of([added]));
+    const some = await bench.gantry(...verify, '--identity', OTHER());
+    const says = /: every digest is correct, and every frame of 1 export; 2 sealed exports not opened$/;
+    expect(some).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(says) });
+    expect(await bench.gantry('remove', bench.store, other)).toMatchObject({ exitCode: 0 });
+
+    const policy = `{ instances: ${NAME}.yaml, stores: ${bench.file('nightly')}, recipients: [${recipient}], verify: { depth: frames } }`;
+    await writeFile(bench.file('nightly.yaml'), `defaults: { identity: other.txt }\npolicies: { nightly: ${policy} }\n`);
+    const run = await bench.gantry('--config', bench.file('nightly.yaml'), 'run', 'nightly', '--create-store');
+    expect(run.stdout + run.stderr).toMatch(/none of the identities opens any of the sealed exports/);
+    expect(run.exitCode).toBe(16);
+  });
+
   test.each([
     ['belongs to nobody', () => ['--identity', OTHER()], 7, 'IDENTITY_MISMATCH'],
     ['belongs to nobody, as no other does', () => ['--identity', OTHER(), '--identity', bench.file('third.txt')], 7, 'IDENTITY_MISMATCH'],

@@ -90,6 +90,12 @@ export class AfterExports {
           readBytes,
         },
       });
+      if (result.noneOpened)
+        this.#log.problem({
+          what: `verification of ${named}`,
+          code: 'IDENTITY_MISMATCH',
+          message: 'none of the identities opens any of the sealed exports: gantry keys check names their recipients',
+        });
       const bad = [...found('damaged'), ...found('refused'), ...found('unreadable')];
       for (const { reference, code = 'DUMP_DAMAGED', reason = 'it is damaged' } of bad)
         this.#log.problem({ what: `verification of ${reference} in ${named}`, code, message: reason });

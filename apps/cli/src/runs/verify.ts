@@ -97,6 +97,7 @@ async function verifyAll(session: Session, { store, address }: VerifiedStore, op
   if (result.damaged > 0) session.exitWith(ERROR_EXIT_CODES.DUMP_DAMAGED);
   else if (result.refused > 0) session.exitWith(ERROR_EXIT_CODES.SIGNATURE_INVALID);
   else if (result.unreadable > 0) session.exitWith(ERROR_EXIT_CODES.STORE_FAILED);
+  else if (result.noneOpened) session.exitWith(ERROR_EXIT_CODES.IDENTITY_MISMATCH);
   session.output.result({ operation: 'verify', store: store.address, ...result }, describeAll(result));
 }
 
@@ -130,6 +131,7 @@ function describeSignature({ reference, signature }: VerifyResult, { allowedSign
   return allowedSigners === undefined ? [] : [`${reference}: not signed`];
 }
 
+/** What holds for all that was looked at, where nothing is wrong. */
 const FOUND: Readonly<Record<VerifyStoreResult['depth'], string>> = {
   rehearsal: 'restored into scratch disks',
   present: 'every file is there with its size',
@@ -138,19 +140,30 @@ const FOUND: Readonly<Record<VerifyStoreResult['depth'], string>> = {
 };
 
 function describeAll(result: VerifyStoreResult): readonly string[] {
-  const { depth, exports, left, unfinished, readBytes, storedBytes } = result;
+  const { depth, exports, left, unfinished, readBytes, storedBytes, closed, noneOpened } = result;
   const problems = exports
     .filter((each) => each.result !== 'sound')
     .map((each) => `${each.reference} is ${each.result}: ${each.reason ?? ''} [${each.code ?? ''}]`);
   const bad = (['damaged', 'refused', 'unreadable'] as const).flatMap((what) => (result[what] === 0 ? [] : [`${result[what]} ${what}`]));
-  const found = bad.length === 0 ? FOUND[depth] : bad.join(', ');
+  const notOpened = closed === 0 ? [] : [`${countOf(closed, 'sealed export')} not opened`];
+  const found = exports.length === 0 ? [] : [bad.length === 0 ? describeSound(result) : bad.join(', ')];
+  const says = [...found, ...notOpened].join('; ');
   const read = depth === 'present' ? '' : ` (${formatBytes(readBytes)} read of ${formatBytes(storedBytes)})`;
   return [
     ...problems,
-    `${describeCount(exports)} verified${read}: ${exports.length === 0 ? 'nothing to verify' : found}`,
+    `${describeCount(exports)} verified${read}: ${says === '' ? 'nothing to verify' : says}`,
+    ...(noneOpened ? ['none of the identities opens any of the sealed exports: gantry keys check names their recipients'] : []),
     ...(left === 0 ? [] : [`${left} left for later runs, ${describeOldest(result)}`]),
     ...(unfinished === 0 ? [] : [`${countOf(unfinished, 'export')} unfinished: gantry list shows them`]),
   ];
+}
+
+/** Nothing is said of frames that were not read: those of closed exports, and of packs alone. */
+function describeSound({ depth, exports }: VerifyStoreResult): string {
+  if (depth !== 'frames') return FOUND[depth];
+  const byFrames = exports.filter(({ kind, sealed }) => kind === 'export' && sealed !== 'closed').length;
+  if (byFrames === 0) return FOUND.stored;
+  return byFrames === exports.length ? FOUND.frames : `${FOUND.stored}, and every frame of ${countOf(byFrames, 'export')}`;
 }
 
 /** Packs are what is left of exports that are not there any more. */

@@ -17,7 +17,8 @@ export interface VerifiableItem {
   readonly id: string;
   /** `packs`: the export was removed, or is not complete, and others refer to its packs. */
   readonly kind: 'export' | 'packs';
-  /** It is sealed, and there is no identity: it is verified as it is stored. */
+  readonly isSealed: boolean;
+  /** It is sealed, and there is no identity that opens it, as far as that is known: it is verified as it is stored. */
   readonly isClosed: boolean;
   /** An export of Ganeti does not say enough of its instance for a rehearsal. */
   readonly canBeRehearsed: boolean;
@@ -111,7 +112,7 @@ class Surveying implements StoreSurvey {
     let bytes = 0;
     for (const { size } of files.values()) bytes += size;
     this.storedBytes += bytes;
-    const packs = { instance, id, kind: 'packs', isClosed: false, canBeRehearsed: false, bytes } as const;
+    const packs = { instance, id, kind: 'packs', isSealed: false, isClosed: false, canBeRehearsed: false, bytes } as const;
     if (found.kind === 'removed') {
       await this.#add(packs, options);
       return;
@@ -120,14 +121,15 @@ class Surveying implements StoreSurvey {
     if (state === 'unfinished') this.unfinished += 1;
     if (state === 'damaged') this.damaged.push({ instance, id, code, reason });
     for (const pack of found.manifest === undefined ? [] : packsOfOthers(found.manifest)) this.#claim(packKey(pack), pack);
-    const isClosed = found.manifest?.sealed !== undefined && !this.#opensSealed;
+    const isSealed = found.manifest?.sealed !== undefined;
+    const isClosed = isSealed && !this.#opensSealed;
     const canBeRehearsed = origin === 'gantry' && !isClosed;
-    if (state === 'complete') await this.#add({ ...packs, kind: 'export', isClosed, canBeRehearsed }, options);
+    if (state === 'complete') await this.#add({ ...packs, kind: 'export', isSealed, isClosed, canBeRehearsed }, options);
     else this.#withheld.push(packs);
   }
 
   async #add(item: Omit<VerifiableItem, 'verifiedAt' | 'turnAt'>, options: CallOptions): Promise<void> {
-    this.items.push({ ...item, ...(await this.#timesOf(item, options)) });
+    this.items.push({ ...item, ...(await timesOf(item, this.#records, { ...options, depth: this.#depth })) });
   }
 
   #claim(key: string, pack: PackRecord): void {
@@ -135,15 +137,17 @@ class Surveying implements StoreSurvey {
     if (known === undefined) this.claims.set(key, [pack]);
     else if (!known.some(({ sha256 }) => sha256 === pack.sha256)) known.push(pack);
   }
+}
 
-  async #timesOf(
-    { instance, id, ...item }: Pick<VerifiableItem, 'instance' | 'id' | 'kind' | 'isClosed'>,
-    options: CallOptions,
-  ): Promise<Pick<VerifiableItem, 'verifiedAt' | 'turnAt'>> {
-    if (this.#depth === undefined) return { verifiedAt: 0, turnAt: 0 };
-    const depth = depthOf(item, this.#depth);
-    const known = (await this.#records.of(instance, options)).get(id) ?? {};
-    const verifiedAt = Math.max(0, ...COVERED_BY[depth].flatMap((each) => known[each]?.at ?? []).map((at) => Date.parse(at)));
-    return { verifiedAt, turnAt: Math.max(verifiedAt, Date.parse(known.tried?.[depth] ?? new Date(0).toISOString())) };
-  }
+/** When something had its turn. @param depth that was asked for; undefined where none counts @throws StoreError */
+export async function timesOf(
+  { instance, id, ...item }: Pick<VerifiableItem, 'instance' | 'id' | 'kind' | 'isClosed'>,
+  records: VerificationRecords,
+  { depth: wanted, ...options }: CallOptions & { readonly depth: RememberedDepth | undefined },
+): Promise<Pick<VerifiableItem, 'verifiedAt' | 'turnAt'>> {
+  if (wanted === undefined) return { verifiedAt: 0, turnAt: 0 };
+  const depth = depthOf(item, wanted);
+  const known = (await records.of(instance, options)).get(id) ?? {};
+  const verifiedAt = Math.max(0, ...COVERED_BY[depth].flatMap((each) => known[each]?.at ?? []).map((at) => Date.parse(at)));
+  return { verifiedAt, turnAt: Math.max(verifiedAt, Date.parse(known.tried?.[depth] ?? new Date(0).toISOString())) };
 }

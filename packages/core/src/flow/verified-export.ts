@@ -12,6 +12,8 @@ export interface VerifiedExport {
    * is not damaged, or was not looked at.
    */
   readonly result: 'sound' | 'damaged' | 'refused' | 'unreadable';
+  /** It is sealed, and was verified as it is stored, not by its frames. */
+  readonly sealed?: 'closed';
   readonly signature?: SignatureState;
   readonly code?: GantryErrorCode;
   readonly reason?: string;

@@ -66,26 +66,41 @@ describe('verifying a sealed export', () => {
     const state = { stateDirectory: bench.directory.file('state-of-others') };
     const before = await verifyStore({ ...state, store: others, depth: 'frames', budget: { bytes: 1 } });
     expect(before).toMatchObject({
-      exports: [{ reference, result: 'sound' }],
+      exports: [{ reference, result: 'sound', sealed: 'closed' }],
       unreadable: 0,
+      closed: 1,
+      noneOpened: true,
       warnings: [expect.stringMatching(/^1 sealed export is verified by the SHA-256.*none of the identities/)],
     });
     const plain = await bench.exportDisks();
     const second = await verifyStore({ ...state, store: others, depth: 'frames', budget: { bytes: 1 } });
-    expect(second).toMatchObject({ exports: [{ reference: plain.reference, result: 'sound' }], left: 1, warnings: [] });
+    expect(second).toMatchObject({ exports: [{ reference: plain.reference, result: 'sound' }], left: 1 });
+    expect(second.exports[0]).not.toHaveProperty('sealed');
     await mkdir(bench.directory.file('scratch'), { recursive: true });
     const rehearsed = await verifyStore({ ...state, store: others, rehearseIn: bench.directory.file('scratch') });
-    expect(rehearsed).toMatchObject({ unreadable: 0, warnings: [expect.stringMatching(/^1 sealed export is not rehearsed: none of/)] });
+    expect(rehearsed).toMatchObject({
+      unreadable: 0,
+      closed: 1,
+      noneOpened: true,
+      warnings: [expect.stringMatching(/^1 sealed export is not rehearsed: none of/)],
+    });
     await removeExport(store, plain.reference);
   });
 
   test('of a store at depth frames, is at the depth stored for those that cannot be opened, and says so', async () => {
     const closed = await verifyStore({ ...stateOf(bench), store, depth: 'frames' });
     expect(closed).toMatchObject({
-      exports: [{ reference, result: 'sound' }],
+      exports: [{ reference, result: 'sound', sealed: 'closed' }],
+      closed: 1,
+      noneOpened: false,
       warnings: [expect.stringMatching(/^1 sealed export is verified by the SHA-256/)],
     });
-    expect(await verifyStore({ ...stateOf(bench), store: open(store), depth: 'frames' })).toMatchObject({ damaged: 0, warnings: [] });
+    expect(await verifyStore({ ...stateOf(bench), store: open(store), depth: 'frames' })).toMatchObject({
+      damaged: 0,
+      closed: 0,
+      noneOpened: false,
+      warnings: [],
+    });
     await mkdir(bench.directory.file('scratch'), { recursive: true });
     const rehearsing = { ...stateOf(bench), rehearseIn: bench.directory.file('scratch') };
     expect(await verifyStore({ ...rehearsing, store })).toMatchObject({
@@ -93,6 +108,25 @@ describe('verifying a sealed export', () => {
       warnings: [expect.stringMatching(/is not rehearsed/)],
     });
     expect(await verifyStore({ ...rehearsing, store: open(store) })).toMatchObject({ exports: [{ reference, result: 'sound' }] });
+  });
+
+  test('by two hosts with an identity each, of a share of the store: each checks the frames of what it can open', async () => {
+    await using bench = await makeOperationBench({});
+    const hosts = [];
+    for (const identity of [await generateX25519Identity(), await generateX25519Identity()]) {
+      const by = Identities.parse(identity);
+      const made = await bench.exportDisks({ recipients: Recipients.of(await by.recipients()) });
+      hosts.push({ store: open(bench.store, by), reference: made.reference });
+    }
+    const readByFrames = new Set<string>();
+    for (const _night of ['one', 'two', 'three'])
+      for (const { store } of hosts) {
+        const found = await verifyStore({ ...stateOf(bench), store, depth: 'frames', budget: { bytes: 1 } });
+        // Neither has the wrong identity, even if its own export is left for later.
+        expect(found).toMatchObject({ damaged: 0, unreadable: 0, noneOpened: false, left: 1 });
+        for (const each of found.exports) if (each.sealed !== 'closed') readByFrames.add(each.reference);
+      }
+    expect([...readByFrames].toSorted()).toEqual(hosts.map(({ reference }) => reference).toSorted());
   });
 
   test('reads each pack once, but for blocks on the edges of ranges, and its header', async () => {

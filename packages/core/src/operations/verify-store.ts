@@ -6,8 +6,6 @@ import { listWithManifests } from '../exports/list-exports.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openFound } from '../exports/open-export.ts';
 import { PackDigests } from '../exports/pack-digests.ts';
-import type { ProtectedExport, ProtectionGap } from '../exports/protection.ts';
-import { describeEnded, describeGap, Protections } from '../exports/protection.ts';
 import { packKey, packsOfOthers } from '../exports/export-objects.ts';
 import type { Signers } from '../exports/signature.ts';
 import { assertSigners, checkSignature, isRefusal } from '../exports/signature.ts';
@@ -17,10 +15,14 @@ import type { RememberedDepth } from '../exports/verification.ts';
 import { objectMark, ownMarks, verificationOf } from '../exports/verification.ts';
 import type { VerificationPlace } from '../exports/verification-records.ts';
 import { VerificationRecords } from '../exports/verification-records.ts';
+import { ClosedExports } from '../flow/closed-exports.ts';
 import { countReads } from '../flow/counted-reads.ts';
+import { ProtectionGaps } from '../flow/protection-gaps.ts';
 import { startCall } from '../flow/session.ts';
 import type { StoreSurvey, VerifiableItem } from '../flow/verifiable.ts';
 import { depthOf, findVerifiable } from '../flow/verifiable.ts';
+import type { VerifyBudget } from '../flow/verify-budget.ts';
+import { bytesOf } from '../flow/verify-budget.ts';
 import { ofClosed, ofUnsigned } from '../flow/store-warnings.ts';
 import type { CheckedSignature, VerifiedExport } from '../flow/verified-export.ts';
 import { refusedFor, resultOf } from '../flow/verified-export.ts';
@@ -35,9 +37,6 @@ import { sideBySide } from '../system/side-by-side.ts';
 import { isRehearsalProblem, rehearseExport } from './rehearse.ts';
 import type { VerifyDepth } from './verify.ts';
 import { checkExport, checkOwnStored } from './verify.ts';
-
-/** How much one run reads: about that many bytes, or a share of all that is stored. */
-export type VerifyBudget = { readonly bytes: number } | { readonly percent: number };
 
 export interface VerifyStoreRequest extends OperationOptions, Signers {
   readonly store: Store;
@@ -58,6 +57,13 @@ export interface VerifyStoreResult {
   readonly damaged: number;
   readonly unreadable: number;
   readonly refused: number;
+  /**
+   * Sealed exports that this run was to read and could not open, as far as it looked: at the depth frames, they are verified as they are
+   * stored; they are not rehearsed.
+   */
+  readonly closed: number;
+  /** Identities were given, and open none of the sealed exports: they are probably the wrong ones. */
+  readonly noneOpened: boolean;
   /** Exports, and packs of removed ones, that this run had no budget for. */
   readonly left: number;
   /** When the one of them was verified that waits longest; null if it never was. Absent if none is left. */
@@ -110,18 +116,20 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
   reporter.stage(`looking through ${request.store.address}`);
   const survey = await findVerifiable(request.store, records, { depth: depth === 'present' ? undefined : depth, signal });
   const closed = survey.items.filter((item) => item.isClosed).length;
-  if (closed > 0 && (depth === 'frames' || depth === 'rehearsal')) reporter.warn(ofClosed(closed, depth, 'no identity'));
+  const isToOpen = depth === 'frames' || depth === 'rehearsal';
+  if (closed > 0 && isToOpen) reporter.warn(ofClosed(closed, depth, 'no identity'));
   // Less than all frames needs no keys, and what is encrypted to others is verified, too.
   const counted = countReads(depth === 'stored' ? withoutUnsealer(request.store) : request.store);
-  const run = new StoreVerification({ store: counted.store, survey, records, reporter, request });
-  const limit = bytesOf(budget, survey);
-  if (depth !== 'present') await run.verifyAll(depth, (started) => Math.max(started, counted.bytes()) < limit, signal);
+  const run = new StoreVerification({ store: counted.store, readBytes: () => counted.bytes(), survey, records, reporter, request });
+  if (depth !== 'present') await run.verifyAll(depth, bytesOf(budget, survey.storedBytes), signal);
   const result = run.result(depth);
   const unsigned = result.exports.filter(({ signature }) => signature?.state === 'unsigned').length;
   if (unsigned > 0) reporter.warn(ofUnsigned(unsigned, request.store));
   return {
     depth,
     ...result,
+    closed: (isToOpen ? closed : 0) + run.closed.count,
+    noneOpened: await run.closed.areAll(run.left, signal),
     unfinished: survey.unfinished,
     storedBytes: survey.storedBytes,
     readBytes: counted.bytes(),
@@ -129,13 +137,10 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
   };
 }
 
-function bytesOf(budget: VerifyBudget | undefined, { storedBytes }: StoreSurvey): number {
-  if (budget === undefined) return Infinity;
-  return 'bytes' in budget ? budget.bytes : Math.ceil((storedBytes * budget.percent) / 100);
-}
-
 interface StoreVerificationOptions {
   readonly store: Store;
+  /** What was read of it until now. */
+  readonly readBytes: () => number;
   readonly survey: StoreSurvey;
   readonly records: VerificationRecords;
   readonly reporter: Reporter;
@@ -150,51 +155,57 @@ interface ItemOutcome {
   /** Which of them are damaged or could not be read, where the depth finds that out. */
   readonly damagedObjects?: readonly string[] | undefined;
   readonly signed?: CheckedSignature;
-  /** At which depth, if not at the one that was asked for. */
-  readonly foundAt?: RememberedDepth;
 }
+
+/** What became of an item. `closed`: none of the identities opens it. `failed`: also one that was removed meanwhile. */
+type Verified = 'verified' | 'closed' | 'failed';
 
 class StoreVerification {
   readonly #o: StoreVerificationOptions;
   readonly #digests: PackDigests;
-  readonly #protections: Protections;
-  /** What is said of all of them together. */
-  readonly #gaps: ProtectionGap[] = [];
+  readonly #gaps: ProtectionGaps;
+  readonly closed: ClosedExports;
   readonly #results = new Map<string, VerifiedExport>();
-  readonly #left: VerifiableItem[] = [];
-  /** How many exports none of the identities opened. */
-  #ofOthers = 0;
+  readonly left: VerifiableItem[] = [];
   #savedAt = performance.now();
   #place: VerificationPlace | undefined;
 
   constructor(options: StoreVerificationOptions) {
     this.#o = options;
     this.#digests = new PackDigests(options.store);
-    this.#protections = new Protections(options.store);
+    this.#gaps = new ProtectionGaps(options.store, options.reporter);
+    this.closed = new ClosedExports(options.store, options.records);
     for (const { instance, id, reason, code } of options.survey.damaged) {
       this.#take({ reference: formatExportReference(instance, id), kind: 'export', result: 'damaged', code, reason });
     }
   }
 
-  /** @param mayStart whether there is budget for one more, after what those take that were verified or are under way, bytes */
-  async verifyAll(depth: RememberedDepth, mayStart: (startedBytes: number) => boolean, signal: AbortSignal): Promise<void> {
+  /** @param limit no more are begun after that, bytes */
+  async verifyAll(depth: RememberedDepth, limit: number, signal: AbortSignal): Promise<void> {
     const isMeant = ({ canBeRehearsed }: VerifiableItem): boolean => depth !== 'rehearsal' || canBeRehearsed;
     const items = this.#o.survey.items.filter(isMeant).toSorted((a, b) => a.turnAt - b.turnAt);
     const atOnce = depth === 'stored' ? (this.#o.request.parallel ?? DEFAULT_PARALLEL_DISKS) : 1;
     let started = 0;
+    // By those that turned out to be closed: many of them must not use up each night's budget.
+    let lookedBytes = 0;
     try {
       await sideBySide(items, atOnce, signal, async (item, signal) => {
-        if (!mayStart(started)) {
-          this.#left.push(item);
+        const before = this.#o.readBytes();
+        if (Math.max(started, before - lookedBytes) >= limit) {
+          this.left.push(item);
           return;
         }
         started += item.bytes;
         // What was read in vain is counted as it was read.
-        if (!(await this.#verify(item, depthOf(item, depth), signal))) started -= item.bytes;
+        const outcome = await this.#verify(item, depthOf(item, depth), signal);
+        if (outcome !== 'verified') started -= item.bytes;
+        if (outcome !== 'closed') return;
+        lookedBytes += this.#o.readBytes() - before;
+        if (depth === 'frames') await this.closed.queue(items, item, signal);
       });
       await this.#findAffected({ signal });
-      this.#warnOfGaps();
-      if (this.#ofOthers > 0 && depth !== 'stored') this.#o.reporter.warn(ofClosed(this.#ofOthers, depth, 'of others'));
+      this.#gaps.warn();
+      if (this.closed.count > 0 && depth !== 'stored') this.#o.reporter.warn(ofClosed(this.closed.count, depth, 'of others'));
     } finally {
       // Also what was found before the operation was cancelled.
       await this.#save({ signal: AbortSignal.timeout(LAST_SAVE_MS) });
@@ -208,14 +219,14 @@ class StoreVerification {
     const order = ['damaged', 'refused', 'unreadable', 'sound'];
     const exports = [...this.#results.values()].toSorted((a, b) => order.indexOf(a.result) - order.indexOf(b.result));
     const count = (result: VerifiedExport['result']): number => exports.filter((each) => each.result === result).length;
-    const oldest = -largest(this.#left.map(({ verifiedAt }) => -verifiedAt));
+    const oldest = -largest(this.left.map(({ verifiedAt }) => -verifiedAt));
     return {
       exports,
       damaged: count('damaged'),
       unreadable: count('unreadable'),
       refused: count('refused'),
-      left: this.#left.length,
-      ...(this.#left.length === 0 ? {} : { oldestLeft: oldest === 0 ? null : new Date(oldest).toISOString() }),
+      left: this.left.length,
+      ...(this.left.length === 0 ? {} : { oldestLeft: oldest === 0 ? null : new Date(oldest).toISOString() }),
       ...(this.#place === undefined ? {} : { remembered: this.#place }),
     };
   }
@@ -227,66 +238,66 @@ class StoreVerification {
     }
   }
 
-  /** @returns whether it could be verified */
-  async #verify(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<boolean> {
-    const isVerified = await this.#verifyOne(item, depth, signal);
+  async #verify(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<Verified> {
+    const outcome = await this.#verifyOne(item, depth, signal);
     if (performance.now() - this.#savedAt >= SAVE_INTERVAL_MS) await this.#save({ signal });
-    return isVerified;
+    return outcome;
   }
 
-  async #verifyOne(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<boolean> {
+  async #verifyOne(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<Verified> {
     const { instance, id, kind } = item;
     const reference = formatExportReference(instance, id);
     try {
       const outcome = kind === 'packs' ? await this.#verifyPacks(item, { signal }) : await this.#verifyExport(item, depth, signal);
-      if (outcome === undefined) return false;
-      const { objects, problem, damagedObjects, signed = {}, foundAt = depth } = outcome;
+      if (outcome === undefined) return 'failed';
+      const { objects, problem, damagedObjects, signed = {} } = outcome;
       const refusal = 'refusal' in signed ? signed.refusal : undefined;
-      if ((problem ?? refusal) !== undefined && (await this.#isGone(item, { signal }))) return false;
+      if ((problem ?? refusal) !== undefined && (await this.#isGone(item, { signal }))) return 'failed';
       if (problem !== undefined && !isRehearsalProblem(problem)) throw problem;
-      // Its turn at the depth that was asked for comes after the others anyway.
-      if (foundAt !== depth) await this.#o.records.noteTried(instance, id, depth, { signal });
-      await this.#o.records.note(instance, id, foundAt, verificationOf(objects, problem, damagedObjects), { signal });
+      await this.#o.records.note(instance, id, depth, verificationOf(objects, problem, damagedObjects), { signal });
       this.#take({
         reference,
         kind,
+        ...(item.isClosed && this.#o.request.depth === 'frames' ? { sealed: 'closed' } : {}),
         ...(problem === undefined && refusal !== undefined ? refusedFor(refusal) : resultOf(problem, signed)),
       });
-      return true;
+      return 'verified';
     } catch (error) {
       signal.throwIfAborted();
       // What cannot be reached now cannot be reached for the next export either.
       if (!(error instanceof GantryError) || error.code === 'STORE_UNAVAILABLE') throw error;
+      // Also where they do not open all packs that it needs.
+      if (error.code === 'IDENTITY_MISMATCH') {
+        this.closed.add();
+        return 'closed';
+      }
       await this.#o.records.noteTried(instance, id, depth, { signal });
       const found = isRefusal(error) ? refusedFor(error) : { result: 'unreadable' as const, code: error.code, reason: error.message };
       this.#take({ reference, kind, ...found });
-      return false;
+      return 'failed';
     }
   }
 
-  /** Undefined if the export was removed meanwhile, or cannot be rehearsed because it is closed. */
+  /** Undefined if the export was removed meanwhile. */
   async #verifyExport(item: VerifiableItem, depth: RememberedDepth, signal: AbortSignal): Promise<ItemOutcome | undefined> {
     const { store } = this.#o;
     const directory = await withStoreErrors(store.address, () => readDirectory(store, item, { signal }));
     if (!directory.files.has(MANIFEST_FILE) && !directory.files.has(CONFIG_FILE)) return undefined;
     const found = await openFound(store, { directory, warnings: [] }, { signal });
+    if (depth === 'frames' && found.mismatch !== undefined) throw found.mismatch;
     const objects = found.manifest === undefined ? [] : ownMarks(found.manifest);
     const signed = await this.#checkSigned(found, signal);
     // Nothing of it may reach a script.
     if (depth === 'rehearsal' && 'refusal' in signed) throw signed.refusal;
-    if (found.manifest !== undefined) await this.#lookForGap({ manifest: found.manifest, files: directory.files.keys() }, { signal });
-    if (found.mismatch !== undefined) this.#ofOthers += 1;
-    if (depth === 'rehearsal' && found.mismatch !== undefined) {
-      await this.#o.records.noteTried(item.instance, item.id, depth, { signal });
-      return undefined;
-    }
+    if (found.manifest !== undefined) await this.#gaps.lookFor({ manifest: found.manifest, files: directory.files.keys() }, { signal });
+    if (depth === 'rehearsal' && found.mismatch !== undefined) throw found.mismatch;
+    if (depth !== 'stored' && item.isSealed) this.closed.noteOpened();
     if (depth === 'rehearsal') return { objects, signed, problem: await this.#rehearsalProblem(found.reference, signal) };
     // Without checksums there are only the frames to check.
-    if (found.manifest === undefined || (depth === 'frames' && found.mismatch === undefined))
-      return { objects, signed, problem: await this.#frameProblem(found, signal) };
+    if (found.manifest === undefined || depth === 'frames') return { objects, signed, problem: await this.#frameProblem(found, signal) };
     const problems = await checkOwnStored(store, found, this.#digests, signal);
     const damagedObjects = await damagedOwnMarks(found.manifest, this.#digests);
-    return { objects, signed, problem: oneProblem(problems), damagedObjects, foundAt: 'stored' };
+    return { objects, signed, problem: oneProblem(problems), damagedObjects };
   }
 
   /** @throws GantryError that is not a refusal */
@@ -299,22 +310,6 @@ class StoreVerification {
       if (isRefusal(error)) return { refusal: error };
       throw error;
     }
-  }
-
-  async #lookForGap(found: ProtectedExport, options: CallOptions): Promise<void> {
-    const gap = await withStoreErrors(this.#o.store.address, () => this.#protections.gapOf(found, options));
-    if (gap?.kind === 'none') this.#o.reporter.warn(describeGap(gap, this.#o.store.address));
-    else if (gap !== undefined) this.#gaps.push(gap);
-  }
-
-  /** Once for the store: many are older than their locks, and who may not see one lock sees none. */
-  #warnOfGaps(): void {
-    const { reporter, store } = this.#o;
-    const ended = this.#gaps.flatMap((gap) => (gap.kind === 'ended' ? [gap.until] : [])).toSorted((a, b) => a.getTime() - b.getTime());
-    const [first] = ended;
-    if (first !== undefined) reporter.warn(describeEnded(ended.length, first));
-    const unknown = this.#gaps.find(({ kind }) => kind === 'unknown');
-    if (unknown !== undefined) reporter.warn(describeGap(unknown, store.address));
   }
 
   async #rehearsalProblem(reference: string, signal: AbortSignal): Promise<GantryError | undefined> {

@@ -1,5 +1,5 @@
 /**
- * Runs `work` for every item, at most `limit` at once, and waits until all have ended. The first failure aborts the others through
+ * Runs `work` for every item, at most `limit` at once, and waits until all have ended: also for those that `work` adds behind its own. The first failure aborts the others through
  * their signal; this function rejects with that failure, never with what the abort caused in the others.
  */
 export async function sideBySide<T, R>(
