@@ -157,6 +157,10 @@ beforeAll(async () => {
   await run('export', two, store, '--disk', '0');
   await run('list', store);
   await run('prune', store, '--keep-last', '1', '--dry-run');
+  const guarded = { url: store, 'allowed-signers': bench.file('signers'), 'require-signature': true };
+  await writeFile(bench.file('guarded.yaml'), JSON.stringify({ stores: { guarded } }));
+  await run('export', kept, store);
+  await run('prune', 'guarded', '--keep-last', '1', '--dry-run', '--config', bench.file('guarded.yaml'));
   await run('remove', store, String(plain));
   await run('export', kept, store, bench.file('a.img', 'store'));
 
@@ -190,6 +194,9 @@ beforeAll(async () => {
   await run('verify', store, 'a.example.com');
   await writeFile(config, `policies: { nightly: { instances: ${a}, stores: [${store}, /nonexistent], max-age: 1d } }\n`);
   await run('status', '--config', config);
+  await mkdir(bench.file('unlisted'));
+  await writeFile(bench.file('unlisted', 'policies'), '');
+  await run('status', '--config', config, '--state-dir', bench.file('unlisted'));
   await run('status', '--check', '--config', config);
   await run('report', store, '--out', bench.file('report.html'));
 
