@@ -57,7 +57,7 @@ test('who may sign, and that a signature is required, are settings, too', async 
   // Also if the store is not called by its name.
   for (const address of [bench.store, `file://${bench.store}/`])
     expect(await configured('verify', address)).toMatchObject({ exitCode: 7, stdout: expect.stringContaining('SIGNATURE_MISSING') });
-  // What is to stay is no reason to remove another one.
+  // An unsigned export that stays does not let another one go.
   const newer = lastLine((await configured('export', instance, 'nightly')).stdout);
   const pruned = await configured('prune', 'nightly', '--keep-last', '1');
   expect(pruned).toMatchObject({ exitCode: 7, stderr: expect.stringContaining(`${newer} is refused`) });

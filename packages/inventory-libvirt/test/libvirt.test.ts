@@ -513,7 +513,6 @@ describe('a domain of a stranger', () => {
   test.each([
     ['<commandline>', `<commandline xmlns='${QEMU}'><arg value='-snapshot'/></commandline>`],
     ['<x:commandline>', `<x:commandline xmlns:x='${QEMU}'><x:arg value='-snapshot'/></x:commandline>`],
-    ['several <os>', '<os><type>hvm</type></os><os><nvram>/etc/cron.d/x</nvram></os>'],
     ['<interface>', withDevices(`<interface type='ethernet'><script path='/tmp/run'/></interface>`)],
     ['<interface>', withDevices(`<interface type='user'><backend type='passt' logFile='/etc/x'/></interface>`)],
     ['<serial>', withDevices(`<serial type='file'><source path='/etc/cron.d/x'/></serial>`)],
@@ -525,7 +524,15 @@ describe('a domain of a stranger', () => {
     ['<memory>', withDevices(`<memory model='nvdimm'><source><path>/dev/sda</path></source></memory>`)],
     ['<disk>', withDevices(`<disk xmlns:x='urn:x' type='file' x:device='cdrom'/>`)],
   ])('that could run programs or write files here is refused: %s in %s', async (part, xml) => {
-    await expect(define(xml)).rejects.toMatchObject({ code: 'failed', message: expect.stringMatching(new RegExp(`ambiguous: ${part}$`)) });
+    await expect(define(xml)).rejects.toMatchObject({
+      code: 'failed',
+      message: expect.stringMatching(new RegExp(`on this host: ${part}$`)),
+    });
+  });
+
+  test('of which libvirt would take two parts together is refused', async () => {
+    const twice = '<os><type>hvm</type></os><os><nvram>/etc/cron.d/x</nvram></os>';
+    await expect(define(twice)).rejects.toMatchObject({ code: 'failed', message: expect.stringContaining('more than one <os>') });
   });
 
   test.each([

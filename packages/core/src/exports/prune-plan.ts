@@ -67,7 +67,7 @@ export interface PrunePlan {
 /** How many signatures of one instance are checked at once. */
 const MAX_PARALLEL_CHECKS = 4;
 
-/** With allowed signers, exports whose signatures are refused are no reason to remove another one. */
+/** With allowed signers, exports whose signatures are refused never cause the removal of another one. */
 export interface PruneQuestion extends CallOptions, Signers {
   /** Prunes the exports of these instances alone. */
   readonly instances?: readonly string[] | undefined;

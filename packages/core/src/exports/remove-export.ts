@@ -27,7 +27,7 @@ export interface RemovalResult {
 /**
  * Removes one export. The manifest is removed first: from then on it is not an export any more. Packs to which other exports refer, or
  * may refer, stay, with `removed.json` beside them (docs/decisions/0119). An interrupted removal can be finished by calling this again. In
- * a full store, what nothing needs goes all the same.
+ * a full store, what nothing needs goes anyway.
  *
  * @param reference with an id: `INSTANCE@EXPORT-ID`
  * @throws GantryError `USAGE`, `EXPORT_NOT_FOUND`, `EXPORT_INCOMPLETE` if it was never finished, `CONFIG_DAMAGED` if it is one of

@@ -37,7 +37,7 @@ export class ClosedExports {
    * Puts one among those that wait, with the turn that it has as it is stored. That it is closed is not remembered: other hosts open it, and
    * their turns are in the same records.
    *
-   * @param items by their turns; those behind `item` have not begun
+   * @param items by their turns; those behind `item` have not started
    */
   async queue(items: VerifiableItem[], item: VerifiableItem, signal: AbortSignal): Promise<void> {
     const closed = { ...item, isClosed: true };

@@ -180,7 +180,7 @@ class StoreVerification {
     }
   }
 
-  /** @param limit no more are begun after that, bytes */
+  /** @param limit no more are started after that, bytes */
   async verifyAll(depth: RememberedDepth, limit: number, signal: AbortSignal): Promise<void> {
     const isMeant = ({ canBeRehearsed }: VerifiableItem): boolean => depth !== 'rehearsal' || canBeRehearsed;
     const items = this.#o.survey.items.filter(isMeant).toSorted((a, b) => a.turnAt - b.turnAt);

@@ -1,5 +1,5 @@
 import { firstFailure } from '@gantry/transport';
-import { z } from 'zod';
+import type { ZodError } from 'zod';
 
 /**
  * The message of an error, for use in a message of our own; of several failures, the first. Of a document that a schema refuses, the first
@@ -7,11 +7,16 @@ import { z } from 'zod';
  */
 export function errorText(error: unknown): string {
   const first = firstFailure(error);
-  if (first instanceof z.ZodError) return issueText(first);
+  if (isSchemaError(first)) return issueText(first);
   return first instanceof Error ? first.message : String(first);
 }
 
-function issueText({ issues: [issue] }: z.ZodError): string {
+/** By its name: the library is not loaded by commands that read no documents. */
+function isSchemaError(error: unknown): error is ZodError {
+  return error instanceof Error && error.name === 'ZodError' && 'issues' in error && Array.isArray(error.issues);
+}
+
+function issueText({ issues: [issue] }: ZodError): string {
   const place = issue?.path.map(String).join('.') ?? '';
   return `it is not what was expected: ${place === '' ? '' : `${place}: `}${issue?.message ?? 'it is not valid'}`;
 }

@@ -8,8 +8,6 @@ import { attribute, attributesOf, childrenOf, find, textOf } from '../xml.ts';
  * host is refused. There is a warning for a domain that reaches into the host in another way.
  */
 
-/** libvirt reads the first one of these; Gantry must not look at another one. */
-const UNIQUE = ['name', 'uuid', 'os', 'devices'];
 /** Each names a program, or a file that is written to. */
 const HARMFUL = new Set(['bootloader', 'script', 'downscript', 'binary', 'pstore']);
 /** Their other end is a file, a named pipe or a device of the host where their type says so. */
@@ -34,11 +32,10 @@ const RANDOM_DEVICES = new Set(['/dev/random', '/dev/urandom', '/dev/hwrng']);
 
 /** @throws InventoryError `failed` where a domain would run a program or write files on this host */
 export function assertHarmless(domain: Element, name: string): void {
-  const twice = UNIQUE.filter((each) => childrenOf(domain, each).length > 1);
-  const harmful = new Set([...twice.map((each) => `several <${each}>`), ...elementsOf(domain).filter(isHarmful).map(placeOf)]);
+  const harmful = new Set(elementsOf(domain).filter(isHarmful).map(placeOf));
   if (harmful.size === 0) return;
   throw new InventoryError('failed', {
-    message: `the domain ${name} could run programs or write files on this host, or is ambiguous: ${[...harmful].join(', ')}`,
+    message: `the domain ${name} could run programs or write files on this host: ${[...harmful].join(', ')}`,
     hint: 'If you trust where it comes from, define it yourself with its domain.xml and the disks: virsh define.',
   });
 }

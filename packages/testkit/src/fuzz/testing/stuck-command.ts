@@ -1,7 +1,7 @@
 import process from 'node:process';
 import { WatchedWorker } from '../watched-worker.ts';
 
-/* As the command of the fuzzer: a signal ends it, whatever its worker does. */
+/* As the command of the fuzzer: a signal ends it, although its worker is stuck. */
 
 process.once('SIGTERM', () => process.exit(1));
 await using worker = new WatchedWorker();
