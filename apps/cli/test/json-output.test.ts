@@ -133,6 +133,7 @@ beforeAll(async () => {
   await run('keys', 'check', store, '--identity', bench.file('key.txt'));
   await writeIdentity(bench.file('third.txt'));
   await run('keys', 'check', store, '--identity', bench.file('third.txt'));
+  await run('verify', store, '--depth', 'frames', '--identity', bench.file('third.txt'));
   const keys = `${store}/${sealed.replace('@', '/')}/keys-`;
   await rename(`${keys}1.age`, `${keys}2.age`);
   await run('keys', 'check', store);
