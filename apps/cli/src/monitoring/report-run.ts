@@ -26,7 +26,8 @@ export interface ReportOptions {
  * Says how a run ended, to all that the configuration names: mail, a command, the journal, a file for Prometheus, OpenTelemetry. What cannot be reached is a warning: the exports are as good as they were.
  */
 export async function reportRun(run: PolicyRun, options: ReportOptions): Promise<void> {
-  const { configuration, stateDirectory, hasBegun, env, signal, warn } = options;
+  const { configuration, stateDirectory, hasBegun, env, signal } = options;
+  const warn = once(options.warn);
   const history = hasBegun ? rememberRun(run, stateDirectory, warn) : historyWith(run, stateDirectory, warn);
   const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
     try {
@@ -39,8 +40,17 @@ export async function reportRun(run: PolicyRun, options: ReportOptions): Promise
     attempt('remember what the run exported', async () => void (await history)),
     ...notifications(run, configuration.notify, signal).map(([what, work]) => attempt(what, work)),
     ...(isInJournal(env) ? [attempt('write to the journal', () => writeJournal(run, signal))] : []),
-    ...measurements(history, options).map(([what, work]) => attempt(what, work)),
+    ...measurements(history, { ...options, warn }).map(([what, work]) => attempt(what, work)),
   ]);
+}
+
+/** Each warning once: several figures are made of what cannot be read. */
+function once(warn: (message: string) => void): (message: string) => void {
+  const given = new Set<string>();
+  return (message) => {
+    if (!given.has(message)) warn(message);
+    given.add(message);
+  };
 }
 
 /** How long it may take to say how a run ended, ms. */
