@@ -3,14 +3,14 @@ import process from 'node:process';
 import type { FaultPoint } from './faults.ts';
 
 /*
- * Which faults are tried: by default, two of each of some operations, others each time. GANTRY_FAULT_SHARE: one in that many, of every
+ * Which faults are tried: by default, two of each of some operations, the same each time. GANTRY_FAULT_SHARE: one in that many, of every
  * operation with every medium (`scripts/faults.sh`: all). GANTRY_FAULT_SEED says which these are; GANTRY_FAULT_ONLY replays one, as a
  * failure names it.
  */
 
 const { GANTRY_FAULT_SHARE, GANTRY_FAULT_SEED, GANTRY_FAULT_ONLY: ONLY, GANTRY_FAULT_COUNTS: COUNTS } = process.env;
 const SHARE = GANTRY_FAULT_SHARE === undefined ? undefined : Number(GANTRY_FAULT_SHARE);
-const SEED = Number(GANTRY_FAULT_SEED ?? Math.floor(Math.random() * 1_000_000));
+const SEED = Number(GANTRY_FAULT_SEED ?? (GANTRY_FAULT_SHARE === undefined ? 5 : Math.floor(Math.random() * 1_000_000)));
 /** By default: one operation in this many is tried. */
 const OPERATIONS_SHARE = 8;
 const POINTS_OF_EACH = 2;
