@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { shellBlocks } from './documented-blocks.ts';
 import type { Workbench } from './workbench.ts';
 import { environmentOfPages, makeWorkbench } from './workbench.ts';
 
@@ -10,8 +11,6 @@ import { environmentOfPages, makeWorkbench } from './workbench.ts';
  * recipients and ids are put in.
  */
 
-const PAGE = new URL('../../../docs/how-to/encrypted-exports.md', import.meta.url);
-
 let bench: Workbench;
 let env: NodeJS.ProcessEnv;
 beforeAll(async () => {
@@ -19,13 +18,6 @@ beforeAll(async () => {
   env = await environmentOfPages(bench);
 });
 afterAll(() => bench[Symbol.asyncDispose]());
-
-async function blocks(): Promise<readonly string[]> {
-  const text = await readFile(PAGE, 'utf8');
-  return [...text.matchAll(/^( *)```sh\n([^]*?)^ *```$/gm)].map(([, indent = '', body = '']) =>
-    body.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
-  );
-}
 
 /** @returns what it printed on both */
 async function run(
@@ -51,8 +43,7 @@ async function recipientOf(file: string): Promise<string> {
 }
 
 test('exports, restores, and goes through the loss of an identity as the page says', async () => {
-  const [keys = '', exporting = '', restoring = '', checking = '', adding = '', everywhere = '', byHand = '', ...rest] = await blocks();
-  expect(rest).toEqual([]);
+  const [keys, exporting, restoring, checking, adding, everywhere, byHand] = await shellBlocks('encrypted-exports', 7);
   await makeRandomFile(bench.file('disk.img'), 5_000_000, 'a disk');
   const before = await readFile(bench.file('disk.img'));
   await writeFile(bench.file('web1.yaml'), `name: web1.example.com\nos: raw\nhypervisor: kvm\ndisks:\n  - path: disk.img\n`);

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { shellBlocks } from './documented-blocks.ts';
 import type { Workbench } from './workbench.ts';
 import { environmentOfPages, makeWorkbench } from './workbench.ts';
 
@@ -30,8 +31,7 @@ async function run(block: string): Promise<string> {
 
 test('signs, verifies, and restores as the page says, also with the line of a key that expires', async () => {
   const page = await readFile(PAGE, 'utf8');
-  const [signing = '', allowing = '', checking = '', ...rest] = [...page.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, body = '']) => body);
-  expect(rest).toEqual([]);
+  const [signing, allowing, checking] = await shellBlocks('signed-exports', 3);
   await makeRandomFile(bench.file('disk.img'), 65_536, 'a disk');
   const before = await readFile(bench.file('disk.img'));
   await writeFile(bench.file('web1.yaml'), `name: web1.example.com\nos: raw\nhypervisor: kvm\ndisks:\n  - path: disk.img\n`);
