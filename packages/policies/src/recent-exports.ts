@@ -1,4 +1,4 @@
-import type { Instance, Signers, StoredExport } from '@gantry/core';
+import type { Instance, Signers } from '@gantry/core';
 import { findDamage, GantryError, openExport, refusalOf } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 
@@ -29,7 +29,7 @@ export async function recentExport(
     const { started, dumps } = found;
     const isRecent = started !== undefined && started >= since && started.getTime() <= Date.now() + MAX_CLOCK_DIFFERENCE_MS;
     if (!isRecent || dumps.length < disks.length) return undefined;
-    if (await isRefused(store, found, { allowedSigners, requireSignature, signal })) return undefined;
+    if ((await refusalOf(store, found, { allowedSigners, requireSignature, signal })) !== undefined) return undefined;
     await found.checkDumpsPresent({ signal });
     const damage = await findDamage({ store, found, stateDirectory, signal });
     return damage === undefined ? found.reference : undefined;
@@ -39,9 +39,4 @@ export async function recentExport(
     if (error instanceof GantryError && error.code === 'STORE_NOT_FOUND') return undefined;
     throw error;
   }
-}
-
-async function isRefused(store: Store, found: StoredExport, options: Signers & { readonly signal: AbortSignal }): Promise<boolean> {
-  if (options.allowedSigners === undefined && options.requireSignature !== true) return false;
-  return (await refusalOf(store, found, options)) !== undefined;
 }

@@ -11,7 +11,7 @@ import type { Manifest } from './manifest.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { openExport } from './open-export.ts';
 import type { Signers } from './signature.ts';
-import { checkSignature, readSignature } from './signature.ts';
+import { asksForSignatures, checkSignature, readSignature } from './signature.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
 import { withoutUnsealer } from './unsealing.ts';
@@ -70,11 +70,11 @@ export async function findCopied(source: Store, wanted: string, options: CallOpt
 export async function assertAccepted(
   source: Store,
   { reference, manifest, text }: CopiedManifest,
-  { allowedSigners, requireSignature, signal }: Signers & CallOptions,
+  options: Signers & CallOptions,
 ): Promise<void> {
-  if (allowedSigners === undefined && requireSignature !== true) return;
+  if (!asksForSignatures(options)) return;
   const found = { reference, instance: manifest.instance.name, id: manifest.exportId, manifest, manifestText: text };
-  await checkSignature(source, found, { allowedSigners, requireSignature, signal });
+  await checkSignature(source, found, options);
 }
 
 async function readManifestText(

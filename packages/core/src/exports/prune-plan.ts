@@ -206,7 +206,6 @@ class Planner {
 
   async #refusedOf(exports: readonly FoundExport[]): Promise<readonly RefusedExport[]> {
     const { allowedSigners, requireSignature, signal = new AbortController().signal } = this.#question;
-    if (allowedSigners === undefined && requireSignature !== true) return [];
     const found = await sideBySide(
       exports,
       MAX_PARALLEL_CHECKS,

@@ -116,6 +116,11 @@ export interface Signers {
   readonly requireSignature?: boolean | undefined;
 }
 
+/** Whether anything says that signatures count. */
+export function asksForSignatures({ allowedSigners, requireSignature }: Signers): boolean {
+  return allowedSigners !== undefined || requireSignature === true;
+}
+
 /** An export that was opened. */
 export interface SignedExport {
   readonly reference: string;
@@ -164,8 +169,9 @@ export interface RefusedExport {
   readonly reason: string;
 }
 
-/** As {@link checkSignature}, for an export that may be passed over. @throws as it, but no refusal */
+/** As {@link checkSignature}, for an export that may be passed over; nothing is read where no signature counts. @throws as it, but no refusal */
 export async function refusalOf(store: Store, found: SignedExport, options: Signers & CallOptions): Promise<RefusedExport | undefined> {
+  if (!asksForSignatures(options)) return undefined;
   try {
     await checkSignature(store, found, options);
     return undefined;

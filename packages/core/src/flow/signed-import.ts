@@ -2,7 +2,7 @@ import type { CallOptions, Store } from '@gantry/transport';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openByMaps } from '../exports/open-export.ts';
 import type { Signers } from '../exports/signature.ts';
-import { checkSignature } from '../exports/signature.ts';
+import { asksForSignatures, checkSignature } from '../exports/signature.ts';
 import type { Reporter } from '../report/reporter.ts';
 
 /**
@@ -15,7 +15,7 @@ export async function checkSigned(
   found: StoredExport,
   { reporter, signal }: CallOptions & { readonly reporter: Reporter },
 ): Promise<void> {
-  if (request.allowedSigners === undefined && request.requireSignature !== true) return;
+  if (!asksForSignatures(request)) return;
   const signature = await checkSignature(request.store, found, { ...request, signal });
   if (signature.state === 'signed') reporter.stage(`${found.reference} is signed by ${signature.by.join(', ')}`);
   else reporter.warn(`${found.reference} is not signed: anybody who can write to ${request.store.address} may have made it`);
