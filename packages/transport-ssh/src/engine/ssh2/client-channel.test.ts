@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import ssh2 from 'ssh2';
@@ -7,7 +8,12 @@ import { openClientChannel } from './client-channel.ts';
 
 /** A server that accepts everybody, and answers a subsystem with its end in one piece: sshd does that only sometimes. */
 async function startHastyServer(): Promise<ssh2.Server> {
-  const { private: hostKey } = ssh2.utils.generateKeyPairSync('ed25519');
+  // Not by ssh2's own generator: some of the Ed25519 keys that it makes cannot be read again.
+  const { privateKey: hostKey } = generateKeyPairSync('ec', {
+    namedCurve: 'P-256',
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'sec1', format: 'pem' },
+  });
   const server = new ssh2.Server({ hostKeys: [hostKey] }, (peer) => {
     peer.on('authentication', (context) => context.accept());
     peer.on('session', (accept) => {

@@ -21,3 +21,18 @@ test('a command that takes nothing any more before this side greets is named wit
     message: `the ProxyCommand ${JSON.stringify(script)} ended before the peer answered: "no such tunnel"`,
   });
 });
+
+test('a command that is given up by this side did not end by itself', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const local = { cwd: directory.path, env: { PATH: '/usr/bin:/bin' }, warn: () => {} };
+  const proxy = await ProxyCommand.start('sleep 1000', local);
+  const closed = Promise.withResolvers<void>();
+  proxy.stream.once('close', closed.resolve);
+  proxy.stream.write('SSH-2.0-greeting\r\n');
+  proxy.stream.destroy();
+  await closed.promise;
+  expect(await proxy.explain(new PeerError('unavailable', { message: 'the peer did not answer within 1 s' }))).toMatchObject({
+    code: 'unavailable',
+    message: 'the peer did not answer within 1 s (through the ProxyCommand "sleep 1000")',
+  });
+});

@@ -29,8 +29,11 @@ export class ProxyCommand {
       this.#hasEnded = true;
     };
     program.stdout.once('end', hasEnded);
-    // What is written to it fails before its output is read to the end, if it is faster than this side.
-    program.stdin.once('error', hasEnded);
+    // What is written to it fails before its output is read to the end, if it is faster than this side. A pipe that this side gives up
+    // fails too, by an error of the stream's own.
+    program.stdin.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ABORT_ERR') hasEnded();
+    });
   }
 
   /** Starts it as ssh does: with the user's shell, which it replaces (ssh_config(5)). */
