@@ -14,6 +14,7 @@ const LONG_FILES: readonly string[] = [
   'cli/test/lvm-snapshots',
   'snapshots/libvirt/libvirt',
   'cli/test/installed',
+  'src/time-outs',
   'cli/test/power-cut',
   'snapshots/qemu-mixed-guest',
   'snapshots/rbd',

@@ -1,6 +1,6 @@
 import { execa } from 'execa';
 import process from 'node:process';
-import { makeRandomFile, makeSparseFile, mountNewXfs } from '@gantry/testkit';
+import { makeRandomFile, makeSparseFile, mountNewXfs, oneIn } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 import type { Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench, waitForFile } from './workbench.ts';
@@ -28,11 +28,13 @@ async function groupLives(pid: string): Promise<boolean> {
   });
 }
 
-describe.each([
-  ['SIGINT', 130],
+const signals = [
   ['SIGTERM', 143],
+  ['SIGINT', 130],
   ['SIGHUP', 129],
-] as const)('%s', (signal, exitCode) => {
+] as const;
+
+describe.each(oneIn(3, signals))('%s', (signal, exitCode) => {
   test('ends an endless export and its scripts, and removes what it wrote', async () => {
     await using bench = await benchWithEndlessExport();
     const instance = await bench.describeInstance('web1.example.com', { os: 'endless', disks: ['disk.img'] });

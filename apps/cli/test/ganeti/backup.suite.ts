@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GanetiCluster, GanetiNode } from '@gantry/testkit';
-import { makeSparseFile, sha256File } from '@gantry/testkit';
+import { ALL_VARIANTS, makeSparseFile, sha256File } from '@gantry/testkit';
 import { beforeAll, expect, test } from 'vitest';
 import { lastLine, makeWorkbench } from '../workbench.ts';
 import { CHECKOUT, gantryIn, runIn, succeeded } from './in-node.ts';
@@ -80,7 +80,7 @@ export function backupSuite(cluster: () => GanetiCluster): void {
     expect(await sumsOf(master, disks)).toEqual(sums);
   });
 
-  test('Ganeti refuses a compressed export, and creates nothing', async () => {
+  test.skipIf(!ALL_VARIANTS)('Ganeti refuses a compressed export, and creates nothing', async () => {
     const { master } = cluster();
     for (const codec of ['zstd', 'gzip']) {
       const refused = await backupImport(master, await gantryExport(master, '--codec', codec), 'inst2.example.com');
@@ -90,14 +90,19 @@ export function backupSuite(cluster: () => GanetiCluster): void {
     expect(await master.run('gnt-instance', 'list', '--no-headers', '-o', 'name')).not.toContain('inst2');
   });
 
-  test('Ganeti reads nothing through a link out of its directory of exports, and exits with 0 nevertheless', async () => {
-    const { master } = cluster();
-    await master.run('cp', '-r', STORE, '/srv/web/store');
-    await master.run('ln', '-s', '/srv/web/store', `${EXPORTS}/link`);
-    const imported = succeeded(await backupImport(master, `${EXPORTS}/link${exported.slice(STORE.length)}`, 'inst3.example.com'));
-    expect(imported.stdout).toMatch(/disk0\.img' is not under exports directory/);
-    expect(imported.stdout).toContain('Some disks for instance inst3.example.com on node node1.example.com were not imported successfully');
-  });
+  test.skipIf(!ALL_VARIANTS)(
+    'Ganeti reads nothing through a link out of its directory of exports, and exits with 0 nevertheless',
+    async () => {
+      const { master } = cluster();
+      await master.run('cp', '-r', STORE, '/srv/web/store');
+      await master.run('ln', '-s', '/srv/web/store', `${EXPORTS}/link`);
+      const imported = succeeded(await backupImport(master, `${EXPORTS}/link${exported.slice(STORE.length)}`, 'inst3.example.com'));
+      expect(imported.stdout).toMatch(/disk0\.img' is not under exports directory/);
+      expect(imported.stdout).toContain(
+        'Some disks for instance inst3.example.com on node node1.example.com were not imported successfully',
+      );
+    },
+  );
 }
 
 async function makeSource(node: GanetiNode): Promise<void> {
