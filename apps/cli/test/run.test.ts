@@ -113,6 +113,31 @@ describe('the instances of a policy', () => {
     expect((await runJson('nightly')).runs).toMatchObject([{ outcome: 'done', selection: 'all' }]);
   });
 
+  test('with --exports-only is one, beside others of the policy: no copies, no retention, no record', async () => {
+    for (const name of ['web1', 'web2']) await instance(name);
+    await defineOs('held', 'mkfifo "$0.go"; touch "$0.started"; cat "$0.go"');
+    await instance('slow', '', 'held');
+    await configure('nightly: { instances: here, stores: first, copies: [{ to: second }], retention: { last: 1 } }');
+    const slow = bench.start('run', '--config', 'gantry.yaml', 'nightly', '--instance', 'slow', '--exports-only', '--json');
+    await waitForFile(bench.file('os', 'held', 'export.started'));
+    const same = await run('nightly', '--instance', 'slow', '--exports-only');
+    expect(same).toMatchObject({ exitCode: 10, stderr: expect.stringContaining('[BUSY]') });
+    for (const again of [[], ['--again']]) {
+      const { exitCode, runs } = await runJson('nightly', '--instance', 'web1', '--exports-only', ...again);
+      expect({ exitCode, runs }).toMatchObject({
+        exitCode: 0,
+        runs: [{ outcome: 'done', instances: [{ name: 'web1', state: 'exported' }], stores: [] }],
+      });
+    }
+    await writeFile(bench.file('os', 'held', 'export.go'), 'data');
+    expect((await slow.outcome).exitCode).toBe(0);
+    expect(await readdir(bench.file('second'))).toEqual([]);
+    expect((await readdir(bench.file('exports', 'web1'))).length).toBeGreaterThanOrEqual(2);
+    await expect(readdir(bench.file('state', 'policies', 'nightly'))).rejects.toThrow('ENOENT');
+    for (const wrong of [['nightly'], ['nightly', '--instance', 'web*'], ['--all', '--instance', 'web1', '--dry-run']])
+      expect(await run(...wrong, '--exports-only')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--exports-only') });
+  });
+
   test('come from an inventory with names, tags and except, and from a file; each is exported once, into every store', async () => {
     await instance('web1');
     await instance('web2', 'tags: [nightly]');

@@ -49,8 +49,13 @@ async function begin(request: PolicyRunRequest): Promise<AsyncDisposable & { rea
   try {
     lowerPriority(policy.priority);
     await using scope = new AsyncDisposableStack();
-    scope.use(await lockPolicy(await openStateDirectory(stateDirectory), policy.name, signal));
+    scope.use(await lockPolicy(await openStateDirectory(stateDirectory), lockNameOf(request), signal));
     const warn = (message: string): void => request.onEvent?.({ type: 'warning', operation: 'run', message });
+    if (request.exportsOnly === true) {
+      const log = await RunLog.unwritten(policy.name, { warn, selection });
+      const held = scope.move();
+      return { log, [Symbol.asyncDispose]: () => held.disposeAsync() };
+    }
     const killed = await endKilledRuns(policy.name, { stateDirectory, warn });
     for (const run of killed) await request.onEnded?.(run);
     const log = await RunLog.open(policy.name, { stateDirectory, warn, selection });
@@ -62,6 +67,11 @@ async function begin(request: PolicyRunRequest): Promise<AsyncDisposable & { rea
     await request.onNotBegun?.(await runThatDidNotBegin(policy.name, error, selection));
     throw error;
   }
+}
+
+/** Runs that only export keep each other out by what they export. */
+function lockNameOf({ policy, exportsOnly, only = [] }: PolicyRunRequest): string {
+  return exportsOnly === true ? JSON.stringify([policy.name, ...only]) : policy.name;
 }
 
 function wasKilled({ started }: PolicyRun): string {
@@ -98,7 +108,7 @@ async function work(request: PolicyRunRequest, log: RunLog): Promise<void> {
   if (instances.length === 0) return;
   const times = timesOf(request, new Date());
   await exportAll({ request, stores: opened.all, since: times.since }, instances, log, times);
-  await new AfterExports(request, log).run(opened.usable);
+  if (request.exportsOnly !== true) await new AfterExports(request, log).run(opened.usable);
 }
 
 function nothingSelected({ policy, only }: PolicyRunRequest): RunProblem {

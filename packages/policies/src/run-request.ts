@@ -18,6 +18,11 @@ export interface PolicyRunRequest extends OperationOptions {
   readonly signal: AbortSignal;
   /** Only these of its instances: names, in which `*` stands for any characters. */
   readonly only?: readonly string[] | undefined;
+  /**
+   * Only exports: no copies, verification and retention, and no record of the run, which the caller keeps. Several such runs of a policy go
+   * on side by side, each for another instance, which `only` names.
+   */
+  readonly exportsOnly?: boolean | undefined;
   /** Leaves out instances that have an export of at most this age in every store, ms. Where absent: one of the same window, if there is one. */
   readonly skipNewerMs?: number | undefined;
   /** Exports every instance, also those that have a recent export. */

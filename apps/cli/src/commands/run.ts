@@ -24,6 +24,10 @@ const command: CommandModule = defineCommand({
     all: flag('--all', 'all policies of the configuration'),
     instance: texts('--instance <pattern>', 'only instances with this name, in which * stands for any characters'),
     skipNewer: SKIP_NEWER,
+    exportsOnly: flag(
+      '--exports-only',
+      'with one --instance: only export it; no copies, verification and retention, no record and no notification of the run',
+    ),
     again: flag('--again', 'also instances that have an export of the same window'),
     ignoreWindow: flag('--ignore-window', 'also outside of the window of the policy'),
     ...CREATE_STORE,

@@ -15,6 +15,7 @@ type Options = OptionValues<typeof SCRIPTS & typeof CREATE_STORE> & {
   readonly all: true | undefined;
   readonly instance: readonly string[] | undefined;
   readonly skipNewer: number | undefined;
+  readonly exportsOnly: true | undefined;
   readonly again: true | undefined;
   readonly ignoreWindow: true | undefined;
   readonly dryRun: true | undefined;
@@ -26,8 +27,20 @@ export async function run(session: Session, [names]: readonly [readonly string[]
     throw new GantryError('USAGE', { message: '--again and --skip-newer exclude each other', hint: 'Leave one of them out.' });
   }
   const policies = await policiesOf(session, names, options);
+  if (options.exportsOnly === true) assertOneInstance(policies, options);
   if (options.dryRun === true) await planAll(session, policies, options);
   else await runAll(session, policies, options);
+}
+
+/**
+ * A run that only exports is one of many that another program starts and records.
+ *
+ * @throws GantryError `USAGE` unless it is for one policy and one instance
+ */
+function assertOneInstance(policies: readonly Policy[], { instance = [], dryRun }: Options): void {
+  const hint = 'Name one policy and one instance, without *; leave --dry-run out.';
+  if (policies.length !== 1 || instance.length !== 1 || instance.some((name) => name.includes('*')) || dryRun === true)
+    throw new GantryError('USAGE', { message: '--exports-only goes with one policy and one --instance', hint });
 }
 
 /** @throws GantryError `USAGE` if none is named, or one does not exist */
@@ -60,6 +73,7 @@ async function requestOf(session: Session, policy: Policy, options: Options): Pr
     openStore: (named, access) => session.openSealed(named, access, {}, policy.name),
     signal,
     only: options.instance,
+    exportsOnly: options.exportsOnly,
     skipNewerMs: options.skipNewer,
     again: options.again,
     ignoreWindow: options.ignoreWindow,
@@ -95,6 +109,7 @@ async function runOne(session: Session, request: PolicyRunRequest, isAlone: bool
     (hasBegun: boolean) =>
     async (run: PolicyRun): Promise<void> => {
       last = run;
+      if (request.exportsOnly === true) return;
       // Who starts a run at a terminal that cannot begin is there, and reads why.
       if (hasBegun || !process.stderr.isTTY) await report(session, run, { configuration: request.configuration, hasBegun });
     };

@@ -11,7 +11,8 @@ const SAVE_INTERVAL_MS = 5000;
  * of one changes, soon after anything else, and at the end.
  */
 export class RunLog {
-  readonly #directory: string;
+  /** Absent: it is not written. */
+  readonly #directory: string | undefined;
   readonly #warn: (message: string) => void;
   #run: PolicyRun;
   #timer: NodeJS.Timeout | undefined;
@@ -20,7 +21,7 @@ export class RunLog {
   #next: Promise<void> | undefined;
   #hasWarned = false;
 
-  private constructor(directory: string, run: PolicyRun, warn: (message: string) => void) {
+  private constructor(directory: string | undefined, run: PolicyRun, warn: (message: string) => void) {
     this.#directory = directory;
     this.#run = run;
     this.#warn = warn;
@@ -36,6 +37,11 @@ export class RunLog {
     await log.#save();
     await forgetOldRuns(directory);
     return log;
+  }
+
+  /** One that is kept in memory alone: its caller has the run when it has ended. */
+  static async unwritten(policy: string, { warn, selection }: Omit<RunLogOptions, 'stateDirectory'>): Promise<RunLog> {
+    return new RunLog(undefined, await newRun(policy, selection), warn);
   }
 
   get run(): PolicyRun {
@@ -94,6 +100,7 @@ export class RunLog {
     this.#next = undefined;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    if (this.#directory === undefined) return;
     try {
       await writePolicyRun(this.#directory, this.#run);
     } catch (error) {
