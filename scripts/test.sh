@@ -17,6 +17,7 @@ apt_packages acl age attr btrfs-progs dump e2fsprogs ganeti git gzip openssl per
   binutils debhelper dpkg-dev lintian systemd \
   cpio curl lz4 mmdebstrap xz-utils $virtiofsd \
   libfaketime libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu swtpm swtpm-tools systemd \
+  postgresql-15 \
   chromium fonts-dejavu-core prometheus prometheus-node-exporter $sendmail ||
   die 'the tests need these Debian packages: install them as root, or run the tests as root.'
 [ "$(id -u)" = 0 ] || die 'the tests mount file systems and attach loop devices: run them as root.'

@@ -5,6 +5,9 @@ export { endKilledRuns, policyRunsDirectory, readPolicyRuns } from './record/sto
 export type { PolicyRunRequest } from './run-request.ts';
 export type { PlannedInstance, PlannedStore, PolicyPlan } from './plan-policy.ts';
 export { planPolicy } from './plan-policy.ts';
+export { problemOf } from './problems.ts';
 export { runPolicy } from './run-policy.ts';
 export type { SelectedInstance, Selection, SelectionOptions } from './selection.ts';
 export { selectInstances } from './selection.ts';
+export type { Occurrence } from './window.ts';
+export { endedOccurrences, formatWindow, occurrenceAt } from './window.ts';

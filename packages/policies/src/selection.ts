@@ -3,7 +3,7 @@ import type { Configuration, InstanceSelection, OpenContext } from '@gantry/conf
 import { openInstanceSource, openSourceOf } from '@gantry/config';
 import type { DescribedInstance } from '@gantry/core';
 import { describeFrom, GantryError, listFrom, matchesName } from '@gantry/core';
-import type { InstanceSource } from '@gantry/core/inventory';
+import type { InstanceSource, RunState } from '@gantry/core/inventory';
 import { problemOf } from './problems.ts';
 import type { RunProblem } from './record/form.ts';
 
@@ -16,6 +16,8 @@ export interface SelectedInstance {
   readonly from: string;
   /** Open until the selection is disposed. */
   readonly source: InstanceSource;
+  /** Whether it ran when its source was asked for all instances, and where. */
+  readonly run: RunState;
   /** Asks the source what the instance is now. @throws GantryError `INSTANCE_*`, `INVENTORY_*`; the signal's reason */
   readonly describe: (signal: AbortSignal) => Promise<DescribedInstance>;
 }
@@ -122,17 +124,18 @@ async function instancesOf(
 ): Promise<readonly SelectedInstance[]> {
   const { source: from, names, tags, except = [] } = selection;
   const { source, name: file } = await sources.of(from);
-  const selected = (name: string, key = name): SelectedInstance => ({
+  const selected = (name: string, run: RunState, key = name): SelectedInstance => ({
     name,
     key,
     from,
     source,
+    run,
     describe: async (signal) => assertName(name, await describeFrom(source, key, { signal })),
   });
   const isLeftOut = (name: string): boolean => except.some((pattern) => matchesName(pattern, name));
   if (file !== undefined) {
-    const { instance } = await describeFrom(source, file, { signal });
-    return isLeftOut(instance.name) ? [] : [selected(instance.name, file)];
+    const { instance, run } = await describeFrom(source, file, { signal });
+    return isLeftOut(instance.name) ? [] : [selected(instance.name, run, file)];
   }
   const listed = await listFrom(source, {
     patterns: names,
@@ -144,7 +147,7 @@ async function instancesOf(
   const missing = (names ?? []).filter((pattern) => !pattern.includes('*') && !listed.some(({ name }) => name === pattern));
   for (const name of missing) problems.add(`instances of ${from}`, notFound(name, selection));
   if (kept.length === 0 && missing.length === 0) problems.add(`instances of ${from}`, nothingOf(selection));
-  return kept.map(({ name, key }) => selected(name, key));
+  return kept.map(({ name, run, key }) => selected(name, run, key));
 }
 
 /** Exports belong to the name under which the instance was selected, and so does what is removed. */

@@ -15,6 +15,15 @@ export function occurrenceAt(window: Pick<Window, 'from' | 'to'>, now: Date): Oc
 }
 
 /**
+ * The occurrences of a window that have ended, newest first: of as many days, at most.
+ *
+ * @param days how far back
+ */
+export function endedOccurrences(window: Pick<Window, 'from' | 'to'>, now: Date, days: number): readonly Occurrence[] {
+  return Array.from({ length: days + 1 }, (_, day) => occurrenceOn(window, now, -day)).filter(({ end }) => end <= now);
+}
+
+/**
  * On a day on which the clock is set forward, a window that begins at a time which the clock skips begins with the jump, and one that is
  * skipped as a whole is as long as on other days. Where the clock shows a time twice, it begins with the first and ends with the second.
  */

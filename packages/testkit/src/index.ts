@@ -34,6 +34,8 @@ export type { SwiftServer } from './servers/swift.ts';
 export { startSwift } from './servers/swift.ts';
 export { PATIENTLY } from './patience.ts';
 export { OWN_MOUNTS } from './processes/own-mounts.ts';
+export type { PostgresOptions, PostgresServer } from './servers/postgres.ts';
+export { startPostgres } from './servers/postgres.ts';
 export type { Account, AccountOptions, Jail } from './servers/account.ts';
 export { makeAccount, makeJail } from './servers/account.ts';
 export type { Certificate } from './servers/certificate.ts';

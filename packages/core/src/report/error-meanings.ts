@@ -69,6 +69,8 @@ export const ERROR_MEANINGS: Readonly<Record<GantryErrorCode, string>> = {
   STORE_UNSUPPORTED: 'The store does not support what was asked for.',
   STORE_FAILED: 'The store failed in another way; the message says how.',
   STORE_TOO_SLOW: 'The store was slower than others that got the same export, and these went on without it.',
+  QUEUE_UNAVAILABLE: 'The database with the queue of a fleet cannot be reached, or does not answer.',
+  QUEUE_UNUSABLE: 'The database with the queue of a fleet lacks its tables, has those of another version, or denies the access.',
   INSTANCE_NOT_FOUND: 'The source describes no instance of that name.',
   INSTANCE_AMBIGUOUS: 'More than one instance has that name; the details list them.',
   EXPORT_NOT_FOUND: 'There is no such export in the store.',

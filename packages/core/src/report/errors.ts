@@ -80,6 +80,9 @@ export const ERROR_EXIT_CODES = {
   STORE_UNSUPPORTED: 8,
   STORE_FAILED: 8,
   STORE_TOO_SLOW: 8,
+  // 8, too: the queue of a fleet
+  QUEUE_UNAVAILABLE: 8,
+  QUEUE_UNUSABLE: 8,
   // 9: nothing of that name, or more than one
   INSTANCE_NOT_FOUND: 9,
   INSTANCE_AMBIGUOUS: 9,

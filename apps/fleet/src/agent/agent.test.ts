@@ -1,0 +1,316 @@
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import type { TemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
+import { GantryError } from '@gantry/core';
+import { execa } from 'execa';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { jobId } from '../planner/job.ts';
+import type { PlannedJob } from '../planner/job.ts';
+import type { FleetJob, FleetQueue } from '../queue/fleet-queue.ts';
+import { openEmbeddedDatabase } from '../queue/open-embedded.ts';
+import { Agent } from './agent.ts';
+import type { AgentOptions } from './agent.ts';
+import { Ledger } from './ledger.ts';
+
+/*
+ * The program that agents start here is a script: it notes that it was started, waits until a test says so where that wants it, and prints
+ * what `gantry run --json` prints. How that is for the real one is tested with the commands.
+ */
+const SCRIPT = `#!/bin/sh
+name=$4
+cd "$FAKE_HOME"
+echo "$*" >>"$name.started"
+trap 'echo "{\\"type\\":\\"error\\",\\"code\\":\\"INTERRUPTED\\",\\"message\\":\\"interrupted\\",\\"exitCode\\":143}"; exit 143' TERM
+if [ -p "$name.hold" ]; then cat "$name.hold" & wait $!; fi
+if [ -e "$name.kill" ]; then echo 'out of memory' >&2; kill -KILL $$; fi
+if [ -e "$name.print" ]; then cat "$name.print"; exit 16; fi
+echo "{\\"type\\":\\"result\\",\\"policies\\":[{\\"instances\\":[{\\"state\\":\\"exported\\",\\"reference\\":\\"$name@1\\",\\"plainBytes\\":5,\\"problems\\":[]}],\\"problems\\":[]}]}"
+`;
+
+const scope = new AsyncDisposableStack();
+let queue: FleetQueue;
+let sql: (text: string) => Promise<unknown>;
+
+beforeAll(async () => {
+  const home = scope.use(await makeTemporaryDirectory());
+  const opened = await openEmbeddedDatabase(home.file('queue'), { warn: () => undefined, release: () => Promise.resolve() });
+  queue = scope.use(opened.queue);
+  sql = (text) => opened.database.exec(text);
+});
+
+afterAll(async () => {
+  await scope.disposeAsync();
+});
+
+let home: TemporaryDirectory;
+let notes: string[];
+/** The agents of the test that runs: what ends each. */
+let running: { readonly stop: () => Promise<void> }[];
+let nodes = 0;
+let node: string;
+
+beforeEach(async () => {
+  home = await makeTemporaryDirectory();
+  await writeFile(home.file('gantry'), SCRIPT);
+  await chmod(home.file('gantry'), 0o755);
+  notes = [];
+  running = [];
+  // Each test has a node of its own.
+  nodes += 1;
+  node = `n${nodes}`;
+  await queue.addNode(node);
+});
+
+afterEach(async () => {
+  for (const { stop } of running) await stop();
+  await home[Symbol.asyncDispose]();
+});
+
+const BEGIN = new Date(Date.now() - 3_600_000);
+const END = new Date(Date.now() + 3_600_000);
+
+function job(instance: string, end = END): PlannedJob {
+  // Instances have the names that tests give them on every node.
+  const subject = { policy: `nightly-${node}`, instance };
+  return { ...subject, id: jobId(subject, BEGIN), node, window: { begin: BEGIN, end }, startAfter: BEGIN, priority: 1 };
+}
+
+async function found(instance: string): Promise<FleetJob | undefined> {
+  return (await queue.jobs(new Date(0))).find((each) => each.instance === instance && each.node === node);
+}
+
+async function until(instance: string, state: FleetJob['state']): Promise<FleetJob> {
+  await expect.poll(async () => (await found(instance))?.state, PATIENTLY).toBe(state);
+  const last = await found(instance);
+  if (last === undefined) throw new Error('it is there');
+  return last;
+}
+
+/** Starts an agent, as a new process would: with the ledger that the one before left. */
+async function startAgent(fields: Partial<AgentOptions> = {}): Promise<() => Promise<void>> {
+  const controller = new AbortController();
+  const ledger = await Ledger.open(home.file('state'), (message) => void notes.push(message));
+  const agent = new Agent({
+    node,
+    parallel: 4,
+    ledger,
+    openQueue: () => Promise.resolve(queue),
+    command: [home.file('gantry')],
+    env: { ...process.env, FAKE_HOME: home.path },
+    note: (message) => void notes.push(message),
+    signal: controller.signal,
+    pollMs: 20,
+    ...fields,
+  });
+  const done = agent.run();
+  const stop = async (): Promise<void> => {
+    controller.abort();
+    await done;
+    await ledger[Symbol.asyncDispose]();
+  };
+  running.push({ stop });
+  return stop;
+}
+
+/** As if nobody had renewed the lease of a job for an hour. */
+async function endLease(instance: string): Promise<void> {
+  await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h', retry_delay = 0 WHERE id = '${job(instance).id}'`);
+  await sql('UPDATE gantry_jobs.queue SET monitor_on = NULL, monitor_claim_on = NULL');
+  await queue.supervise();
+}
+
+async function starts(instance: string): Promise<number> {
+  return (await readFile(home.file(`${instance}.started`), 'utf8').catch(() => '')).split('\n').length - 1;
+}
+
+/** Makes the export of an instance wait. @returns what has it go on */
+async function hold(instance: string): Promise<() => Promise<void>> {
+  await execa('mkfifo', [home.file(`${instance}.hold`)]);
+  return async () => await writeFile(home.file(`${instance}.hold`), '');
+}
+
+async function prints(instance: string, code: string): Promise<void> {
+  await writeFile(
+    home.file(`${instance}.print`),
+    `${JSON.stringify({ type: 'error', code, message: `${code} of ${instance}`, exitCode: 1 })}\n`,
+  );
+}
+
+test('runs what its queue has, as the policy says, and reports it', async () => {
+  await queue.add([job('web1')]);
+  await startAgent();
+  const done = await until('web1', 'done');
+  expect(done).toMatchObject({ attempts: 1, output: { outcome: 'exported', reference: 'web1@1', plainBytes: 5 } });
+  const calls = await readFile(home.file('web1.started'), 'utf8');
+  expect(calls).toBe(`run nightly-${node} --instance web1 --exports-only --quiet --json\n`);
+  await queue.ask({ id: jobId(job('web2'), END), node, policy: 'nightly', instance: 'web2' });
+  await until('web2', 'done');
+  expect(await readFile(home.file('web2.started'), 'utf8')).toContain('--exports-only --ignore-window --again --quiet');
+});
+
+test('runs no more at once than it may, and begins nothing while its node is paused', async () => {
+  await queue.pause(node);
+  const goOn = await hold('a');
+  await queue.add([job('a'), job('b')]);
+  await startAgent({ parallel: 1 });
+  // A turn of a paused agent takes nothing: the one that is not paused shows that turns were made.
+  await queue.resume(node);
+  await until('a', 'running');
+  expect(await found('b')).toMatchObject({ state: 'waiting' });
+  await goOn();
+  await until('b', 'done');
+  expect(await found('a')).toMatchObject({ state: 'done' });
+});
+
+test('one that was paused takes nothing', async () => {
+  await queue.add([job('a')]);
+  let looks = 0;
+  const paused: FleetQueue['paused'] = () => {
+    looks += 1;
+    return Promise.resolve([node]);
+  };
+  const watched = new Proxy(queue, { get: (target, name) => (name === 'paused' ? paused : bound(target, name)) });
+  await startAgent({ openQueue: () => Promise.resolve(watched) });
+  await expect.poll(() => looks, PATIENTLY).toBeGreaterThan(2);
+  expect(await found('a')).toMatchObject({ state: 'waiting', attempts: 0 });
+});
+
+/** Private members are those of the object itself. */
+function bound(target: FleetQueue, name: string | symbol): unknown {
+  const value: unknown = Reflect.get(target, name);
+  return typeof value === 'function' ? value.bind(target) : value;
+}
+
+describe('an export that failed', () => {
+  test('is tried again later; one that found it busy keeps all its attempts', async () => {
+    await prints('broken', 'STORE_UNAVAILABLE');
+    await prints('busy', 'BUSY');
+    await queue.add([job('broken'), job('busy')]);
+    await startAgent();
+    await expect.poll(async () => (await found('broken'))?.output.code, PATIENTLY).toBe('STORE_UNAVAILABLE');
+    expect(await found('broken')).toMatchObject({ state: 'waiting', output: { message: 'STORE_UNAVAILABLE of broken' } });
+    await expect.poll(async () => (await found('busy'))?.output.code, PATIENTLY).toBe('BUSY');
+    for (let attempt = 2; attempt < 8; attempt += 1) {
+      await sql(`UPDATE gantry_jobs.job SET start_after = now() WHERE state = 'retry' AND name = 'export/${node}'`);
+      await expect.poll(async () => (await found('busy'))?.attempts, PATIENTLY).toBe(attempt);
+      await until('busy', 'waiting');
+    }
+    await until('broken', 'failed');
+    expect(await found('busy')).toMatchObject({ state: 'waiting' });
+  });
+
+  test.each(['CONFIGURATION_INVALID', 'INSTANCE_NOT_FOUND', 'OS_INVALID', 'STORE_NOT_FOUND', 'MOVE_UNDECIDED'])(
+    'with %s is not tried again',
+    async (code) => {
+      await prints('poison', code);
+      await queue.add([job('poison')]);
+      await startAgent();
+      expect(await until('poison', 'failed')).toMatchObject({ attempts: 1, output: { code } });
+      expect(await starts('poison')).toBe(1);
+    },
+  );
+
+  test('because its disks are on another node is left to the planner', async () => {
+    await prints('gone', 'INSTANCE_ELSEWHERE');
+    await queue.add([job('gone')]);
+    await startAgent();
+    expect(await until('gone', 'elsewhere')).toMatchObject({ output: { code: 'INSTANCE_ELSEWHERE' } });
+  });
+
+  test('because it was killed is tried again', async () => {
+    await writeFile(home.file('victim.kill'), '');
+    await queue.add([job('victim')]);
+    await startAgent();
+    await expect.poll(async () => (await found('victim'))?.output.code, PATIENTLY).toBe('KILLED');
+    const message = 'the export was killed, or the host went down; it said last: out of memory';
+    expect(await found('victim')).toMatchObject({ state: 'waiting', output: { message } });
+  });
+
+  test('because there is no such program is tried again', async () => {
+    await queue.add([job('web1')]);
+    await startAgent({ command: [home.file('missing')] });
+    await expect.poll(async () => (await found('web1'))?.output.code, PATIENTLY).toBe('PLATFORM');
+    expect(await found('web1')).toMatchObject({ state: 'waiting', output: { message: expect.stringContaining('cannot start') } });
+  });
+});
+
+test('an export whose window has ended is not started', async () => {
+  await queue.add([job('late', new Date(Date.now() - 1000))]);
+  await startAgent();
+  await until('late', 'left');
+  expect(await starts('late')).toBe(0);
+});
+
+test('a job that is cancelled ends its export', async () => {
+  const goOn = await hold('web1');
+  await queue.add([job('web1')]);
+  await startAgent();
+  await expect.poll(() => starts('web1'), PATIENTLY).toBe(1);
+  await queue.cancel(job('web1'));
+  await expect.poll(() => notes.some((note) => note.includes('it was cancelled')), PATIENTLY).toBe(true);
+  const stop = running.pop();
+  await stop?.stop();
+  const ledger = await Ledger.open(home.file('state'), () => undefined);
+  await ledger[Symbol.asyncDispose]();
+  expect(await found('web1')).toMatchObject({ state: 'cancelled' });
+  void goOn;
+});
+
+describe('an agent that is gone', () => {
+  test('leaves its exports to the next one, which reports what they did', async () => {
+    const goOn = await hold('web1');
+    await queue.add([job('web1')]);
+    const stop = await startAgent();
+    await expect.poll(() => starts('web1'), PATIENTLY).toBe(1);
+    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
+    await stop();
+    await startAgent();
+    await goOn();
+    expect(await until('web1', 'done')).toMatchObject({ attempts: 1, output: { reference: 'web1@1' } });
+    expect(await starts('web1')).toBe(1);
+  });
+
+  test('for longer than its lease has the export that still runs adopted by the next attempt', async () => {
+    const goOn = await hold('web1');
+    await queue.add([job('web1')]);
+    const stop = await startAgent();
+    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
+    await stop();
+    await endLease('web1');
+    expect(await found('web1')).toMatchObject({ state: 'waiting' });
+    await startAgent();
+    await expect.poll(() => notes.some((note) => note.includes('still runs, and counts')), PATIENTLY).toBe(true);
+    expect(await found('web1')).toMatchObject({ state: 'running', attempts: 2 });
+    await goOn();
+    expect(await until('web1', 'done')).toMatchObject({ attempts: 2, output: { reference: 'web1@1' } });
+    expect(await starts('web1')).toBe(1);
+  });
+
+  test('leaves a result that the queue has not got; it waits while the queue is away, and the next attempt gets it', async () => {
+    const goOn = await hold('web1');
+    await queue.add([job('web1')]);
+    const stop = await startAgent();
+    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
+    await stop();
+    let isAway = true;
+    await startAgent({
+      openQueue: () => (isAway ? Promise.reject(new GantryError('QUEUE_UNAVAILABLE', { message: 'it is away' })) : Promise.resolve(queue)),
+    });
+    await goOn();
+    const file = home.file('state', 'fleet', 'ledger', `${job('web1').id}.json`);
+    await expect.poll(() => readFile(file, 'utf8'), PATIENTLY).toContain('web1@1');
+    expect(notes.filter((note) => note.includes('it is away'))).toHaveLength(1);
+    await endLease('web1');
+    isAway = false;
+    expect(await until('web1', 'done')).toMatchObject({ attempts: 2, output: { reference: 'web1@1' } });
+    expect(await starts('web1')).toBe(1);
+    await expect.poll(() => readFile(file, 'utf8').catch(() => 'removed'), PATIENTLY).toBe('removed');
+    expect(notes).toContain('the queue of the fleet can be reached again');
+  });
+
+  test('of the same host is not there twice', async () => {
+    await startAgent();
+    await expect(startAgent()).rejects.toMatchObject({ code: 'BUSY' });
+  });
+});

@@ -1,0 +1,97 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { open, rm } from 'node:fs/promises';
+import process from 'node:process';
+import { pause } from '@gantry/core';
+import { identifyProcess, isRunning } from '@gantry/transport';
+import type { LastLine } from './verdict.ts';
+import { lastLine } from './verdict.ts';
+
+/** A process, distinguished from all others that had or will have the same number. */
+export type ProcessIdentity = NonNullable<Awaited<ReturnType<typeof identifyProcess>>>;
+
+/** An export that runs, as a child of this agent or of one before it. */
+export interface ExportProcess {
+  readonly identity: ProcessIdentity;
+  /** Resolves when it has ended. */
+  readonly ended: Promise<void>;
+}
+
+export interface StartOptions {
+  /** The program and its arguments. */
+  readonly command: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  /** Files for its output, which are replaced. */
+  readonly out: string;
+  readonly err: string;
+}
+
+/** How often an export that is not a child of this process is looked at, ms. */
+const LOOK_INTERVAL_MS = 500;
+/** The last line, and enough before it. */
+const MAX_READ_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Starts an export in a session of its own, so that it outlives this agent: its output goes to files, from which the next agent reads how it
+ * ended.
+ *
+ * @throws the error of the system if there is no such program
+ */
+export async function startExport({ command: [file = '', ...args], env, out, err }: StartOptions): Promise<ExportProcess> {
+  // New files: an earlier export that nothing knows of may still write to the old ones.
+  for (const path of [out, err]) await rm(path, { force: true });
+  await using output = await open(out, 'wx', 0o600);
+  await using errors = await open(err, 'wx', 0o600);
+  const child = spawn(file, args, { detached: true, stdio: ['ignore', output.fd, errors.fd], env });
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve());
+  });
+  await once(child, 'spawn');
+  child.unref();
+  const { pid = 0 } = child;
+  const identity = (await identifyProcess(pid)) ?? { pid, startTime: 0, bootId: '' };
+  return { identity, ended };
+}
+
+/** An export that an earlier agent started. @param signal ends the wait, not the export */
+export function adoptExport(identity: ProcessIdentity, signal: AbortSignal): ExportProcess {
+  const wait = async (): Promise<void> => {
+    while (await isRunning(identity)) await pause(LOOK_INTERVAL_MS, signal);
+  };
+  return { identity, ended: wait() };
+}
+
+/** Asks an export to end, and to clean up. */
+export async function endExport(identity: ProcessIdentity): Promise<void> {
+  if (!(await isRunning(identity))) return;
+  try {
+    process.kill(identity.pid, 'SIGTERM');
+  } catch (error) {
+    // It ended just now.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
+/** The end of a file, at most {@link MAX_READ_BYTES}; empty if there is none. */
+export async function readEnd(path: string): Promise<string> {
+  try {
+    await using file = await open(path, 'r');
+    const { size } = await file.stat();
+    const length = Math.min(size, MAX_READ_BYTES);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
+    return buffer.subarray(0, bytesRead).toString('utf8').trimEnd();
+  } catch {
+    return '';
+  }
+}
+
+/** The result or the error at the end of what an export printed; undefined if there is none, or it is not one. */
+export async function readLastLine(path: string): Promise<LastLine | undefined> {
+  const text = await readEnd(path);
+  try {
+    return lastLine.safeParse(JSON.parse(text.slice(text.lastIndexOf('\n') + 1))).data;
+  } catch {
+    return undefined;
+  }
+}

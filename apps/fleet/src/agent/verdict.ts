@@ -1,0 +1,128 @@
+import type { InstanceState } from '@gantry/policies';
+import { z } from 'zod';
+import type { AttemptOutput, JobData } from '../queue/form.ts';
+
+/** What is to become of a job after an attempt. */
+export type Verdict = { readonly output: AttemptOutput } & (
+  | { readonly next: 'complete' }
+  | { readonly next: 'retry'; readonly delaySeconds: number; readonly costsAttempt: boolean }
+  /** Another attempt cannot help, or must not be made. */
+  | { readonly next: 'reject' }
+);
+
+interface Problem {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** The last line of `gantry run --json`. Fields that are not used here are left out. */
+export type LastLine =
+  | {
+      readonly type: 'result';
+      readonly policies: readonly {
+        readonly instances: readonly {
+          readonly state: InstanceState;
+          readonly reference?: string | undefined;
+          readonly plainBytes?: number | undefined;
+          readonly storedBytes?: number | undefined;
+          readonly problems: readonly Problem[];
+        }[];
+        readonly problems: readonly Problem[];
+      }[];
+    }
+  | ({ readonly type: 'error' } & Problem);
+
+const problems = z.array(z.object({ code: z.string(), message: z.string() }));
+
+export const lastLine: z.ZodType<LastLine> = z.union([
+  z.object({
+    type: z.literal('result'),
+    policies: z.array(
+      z.object({
+        instances: z.array(
+          z.object({
+            state: z.enum(['waiting', 'running', 'exported', 'present', 'failed', 'left']),
+            reference: z.string().optional(),
+            plainBytes: z.number().optional(),
+            storedBytes: z.number().optional(),
+            problems,
+          }),
+        ),
+        problems,
+      }),
+    ),
+  }),
+  z.object({ type: z.literal('error'), code: z.string(), message: z.string() }),
+]);
+
+/** What somebody holds now is soon free. */
+const BUSY_DELAY_SECONDS = 60;
+const FAILED_DELAY_SECONDS = 300;
+const MAX_MESSAGE_CHARACTERS = 1000;
+
+/** Codes of which another attempt tonight makes no difference: somebody has to change something first. */
+const FINAL: ReadonlySet<string> = new Set([
+  'USAGE',
+  'RECIPIENT_INVALID',
+  'IDENTITY_UNUSABLE',
+  'SIGNING_FAILED',
+  'STORE_ADDRESS',
+  'STORE_NOT_FOUND',
+  'STORE_VERSION',
+  'STORE_UNSUPPORTED',
+  'INSTANCE_NOT_FOUND',
+  'INSTANCE_AMBIGUOUS',
+  'INVENTORY_ADDRESS',
+  'INVENTORY_NOT_INSTALLED',
+  'INVENTORY_NOT_FOUND',
+  // Whether a move was committed is to be asked of its peer: trying it again could make a second one.
+  'MOVE_UNDECIDED',
+]);
+const FINAL_KINDS = /^(?:CONFIGURATION_|INSTANCE_FILE_|INSTANCE_INVALID|OS_)/;
+
+/**
+ * Decides what becomes of a job from what its export printed last.
+ *
+ * @param line absent for an export that was killed, or ended before it could say anything
+ * @param errors the end of what it wrote to standard error
+ */
+export function verdictOf(line: LastLine | undefined, { window }: JobData, now: Date, errors = ''): Verdict {
+  if (line === undefined) {
+    const said = errors.trimEnd().split('\n').at(-1) ?? '';
+    return failed('KILLED', `the export was killed, or the host went down${said === '' ? '' : `; it said last: ${said}`}`);
+  }
+  if (line.type === 'error') return failed(line.code, line.message);
+  const [run] = line.policies;
+  const [instance] = run?.instances ?? [];
+  const [problem = { code: 'INTERNAL', message: 'the export named no instance, and no problem' }] = [
+    ...(instance?.problems ?? []),
+    ...(run?.problems ?? []),
+  ];
+  if (instance === undefined) return failed(problem.code, problem.message);
+  const { state, reference, plainBytes, storedBytes } = instance;
+  if (state === 'left' && instance.problems.length === 0) return left(window, now);
+  const isGood = (state === 'exported' || state === 'present') && instance.problems.length === 0;
+  if (isGood) return { next: 'complete', output: { outcome: state, reference, plainBytes, storedBytes } };
+  return failed(problem.code, problem.message);
+}
+
+/** What becomes of a job whose export could not be started. */
+export function notStarted(message: string): Verdict {
+  return failed('PLATFORM', message);
+}
+
+/** The window is over, or the clock of this host is behind that of the planner. */
+function left(window: JobData['window'], now: Date): Verdict {
+  const output: AttemptOutput = { outcome: 'left', message: 'the window had ended, or was not open yet on this host' };
+  const isOpen = window !== undefined && now < new Date(window.end);
+  return isOpen ? { next: 'retry', delaySeconds: BUSY_DELAY_SECONDS, costsAttempt: false, output } : { next: 'complete', output };
+}
+
+function failed(code: string, text: string): Verdict {
+  const message = text.slice(0, MAX_MESSAGE_CHARACTERS);
+  if (code === 'INSTANCE_ELSEWHERE') return { next: 'complete', output: { outcome: 'elsewhere', code, message } };
+  const output: AttemptOutput = { outcome: 'failed', code, message };
+  if (code === 'BUSY') return { next: 'retry', delaySeconds: BUSY_DELAY_SECONDS, costsAttempt: false, output };
+  if (FINAL.has(code) || FINAL_KINDS.test(code)) return { next: 'reject', output };
+  return { next: 'retry', delaySeconds: FAILED_DELAY_SECONDS, costsAttempt: true, output };
+}

@@ -1,0 +1,96 @@
+import { GantryError, VERSION } from '@gantry/core';
+import { Command, InvalidArgumentError } from 'commander';
+import type { Context } from './context.ts';
+
+/** A command that loads what it does when it is called, so that help is fast. */
+const load = {
+  plan: async () => await import('../commands/plan.ts'),
+  services: async () => await import('../commands/services.ts'),
+  asks: async () => await import('../commands/asks.ts'),
+};
+
+/** The commands of gantry-fleet and their options. */
+export function createProgram(context: Context): Command {
+  const quiet = { writeErr: () => undefined };
+  const program = new Command('gantry-fleet')
+    .description('Runs the exports of many nodes, as the policies in gantry.yaml say.')
+    .version(VERSION, '-V, --version')
+    .exitOverride()
+    .configureOutput(quiet);
+  const command = (usage: string, summary: string): Command =>
+    program.command(usage).description(summary).exitOverride().configureOutput(quiet).option('--json', 'print one JSON object');
+  addServices(context, command);
+  addQuestions(context, command);
+  return program;
+}
+
+type AddCommand = (usage: string, summary: string) => Command;
+
+const DATABASE = ['--database <url>', 'the database of the fleet (GANTRY_FLEET_DATABASE); without one, the queue of this machine'] as const;
+const STATE = ['--state-dir <directory>', 'where locks, the ledger and the queue of this machine are (GANTRY_STATE_DIR)'] as const;
+const CONFIG = ['--config <file>', 'read this configuration alone'] as const;
+
+function addServices(context: Context, command: AddCommand): void {
+  command('init', 'Make the tables of a fleet in a database, and add nodes; may be repeated.')
+    .option(...DATABASE)
+    .option('--node <name...>', 'nodes to add: their queues and roles')
+    .action(async (options) => await (await load.services()).runInit(context, options));
+  command('agent', 'Run the exports of this node; without a database, plan them too.')
+    .option(...DATABASE)
+    .option(...STATE)
+    .option(...CONFIG)
+    .option('--node <name>', 'the name of this node (GANTRY_FLEET_NODE; default: its host name)')
+    .option('--parallel <n>', 'how many exports at once (default 2)', wholeNumber)
+    .option('--gantry <program>', 'the program that makes exports (default gantry)')
+    .action(async (options) => await (await load.services()).runAgent(context, options));
+  command('planner', 'Plan the exports of all nodes, every minute.')
+    .option(...DATABASE)
+    .option(...CONFIG)
+    .option('--once', 'plan once')
+    .action(async (options) => await (await load.services()).runPlanner(context, options));
+}
+
+function addQuestions(context: Context, command: AddCommand): void {
+  command('plan', 'Show the exports of the windows that are open, each with its node and its time; changes nothing.')
+    .option(...CONFIG)
+    .option('--at <time>', 'of the windows that are open at this time, such as 2026-11-28T01:00:00Z', timeOf)
+    .action(async (options) => await (await load.plan()).runPlan(context, options));
+  const question = (usage: string, summary: string): Command =>
+    command(usage, summary)
+      .option(...DATABASE)
+      .option(...STATE);
+  question('status', 'Show the newest export of each instance.').action(
+    async (options) => await (await load.asks()).runStatus(context, options),
+  );
+  question('report', 'Show how exports ended, each cause of failures once. The exit status is 16 if one failed or was missed.')
+    .option('--days <n>', 'of how many days (default 1)', wholeNumber)
+    .action(async (options) => await (await load.asks()).runReport(context, options));
+  question('run <instance>', 'Export an instance as soon as its node can, outside of windows.')
+    .option(...CONFIG)
+    .option('--policy <name>', 'as this policy says')
+    .action(async (name, options) => await (await load.asks()).runRun(context, name, options));
+  question('cancel <instance>', 'Take back the exports of an instance that wait, and end those that run.').action(
+    async (name, options) => await (await load.asks()).runCancel(context, name, options),
+  );
+  question('redrive [instance]', 'Try failed exports again, of one instance or of all.').action(
+    async (name, options) => await (await load.asks()).runRedrive(context, name, options),
+  );
+  for (const operation of ['pause', 'resume'] as const) {
+    const summary =
+      operation === 'pause' ? 'Begin no exports on a node, or on any.' : 'Begin exports again on a node, or where all were paused.';
+    question(`${operation} [node]`, summary).action(
+      async (node, options) => await (await load.asks()).runPause(context, operation, node, options),
+    );
+  }
+}
+
+function wholeNumber(text: string): number {
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It must be a whole number of 1 or more.');
+}
+
+function timeOf(text: string): Date {
+  const time = new Date(text);
+  if (!Number.isNaN(time.getTime())) return time;
+  throw new GantryError('USAGE', { message: `${text} is not a time`, hint: 'Write it as 2026-11-28T01:00:00Z.' });
+}

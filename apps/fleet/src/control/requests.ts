@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import type { DatedFinding, FleetJob, FleetQueue } from '../queue/fleet-queue.ts';
+import { attemptOutput } from '../queue/form.ts';
+
+interface OfJob {
+  readonly id: string;
+  readonly node: string;
+}
+
+/** What commands ask of a queue: of that on PostgreSQL directly, of an embedded one through the process that has it. */
+export type Request =
+  /** `since`: ISO 8601, UTC. */
+  | { readonly command: 'status'; readonly since: string }
+  | ({ readonly command: 'run'; readonly policy: string; readonly instance: string } & OfJob)
+  | ({ readonly command: 'cancel' | 'redrive' } & OfJob)
+  | { readonly command: 'pause' | 'resume'; readonly node: string };
+
+const ofJob = { id: z.uuid(), node: z.string() };
+
+export const request: z.ZodType<Request> = z.union([
+  z.object({ command: z.literal('status'), since: z.iso.datetime() }),
+  z.object({ command: z.literal('run'), policy: z.string(), instance: z.string(), ...ofJob }),
+  z.object({ command: z.enum(['cancel', 'redrive']), ...ofJob }),
+  z.object({ command: z.enum(['pause', 'resume']), node: z.string() }),
+]);
+
+/** What a queue has. */
+export interface FleetStatus {
+  readonly nodes: readonly string[];
+  /** Nodes on which nothing begins; `*`: on all. */
+  readonly paused: readonly string[];
+  readonly jobs: readonly FleetJob[];
+  readonly findings: readonly DatedFinding[];
+}
+
+const date = z.coerce.date();
+
+/** The form in which it goes through a socket. */
+export const fleetStatus: z.ZodType<FleetStatus> = z.object({
+  nodes: z.array(z.string()),
+  paused: z.array(z.string()),
+  jobs: z.array(
+    z.object({
+      id: z.string(),
+      node: z.string(),
+      policy: z.string(),
+      instance: z.string(),
+      begin: date.optional(),
+      end: date.optional(),
+      state: z.enum(['waiting', 'running', 'done', 'failed', 'cancelled', 'left', 'elsewhere', 'lost']),
+      attempts: z.number(),
+      startAfter: date.optional(),
+      startedOn: date.optional(),
+      endedOn: date.optional(),
+      output: attemptOutput,
+    }),
+  ),
+  findings: z.array(
+    z.object({
+      kind: z.enum(['missed', 'overrun']),
+      id: z.string(),
+      policy: z.string(),
+      instance: z.string(),
+      node: z.string(),
+      window: z.object({ begin: date, end: date }),
+      reason: z.string(),
+      foundOn: date,
+    }),
+  ),
+});
+
+/** The answer to everything but `status`. */
+export const outcome: z.ZodType<{ readonly done: boolean }> = z.object({ done: z.boolean() });
+
+/** Does what was asked for. @returns what goes through a socket as JSON @throws GantryError `QUEUE_*` */
+export async function answer(queue: FleetQueue, asked: Request): Promise<unknown> {
+  switch (asked.command) {
+    case 'status': {
+      const since = new Date(asked.since);
+      const [nodes, paused, jobs, findings] = [
+        await queue.nodes(),
+        await queue.paused(),
+        await queue.jobs(since),
+        await queue.findings(since),
+      ];
+      return { nodes, paused, jobs, findings };
+    }
+    case 'run':
+      await queue.ask(asked);
+      return { done: true };
+    case 'cancel':
+      return { done: await queue.cancel(asked) };
+    case 'redrive':
+      return { done: await queue.redrive(asked) };
+    case 'pause':
+      await queue.pause(asked.node);
+      return { done: true };
+    case 'resume':
+      await queue.resume(asked.node);
+      return { done: true };
+  }
+}

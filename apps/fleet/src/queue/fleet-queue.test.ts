@@ -1,0 +1,288 @@
+import { appendFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeTemporaryDirectory, startPostgres } from '@gantry/testkit';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { jobId } from '../planner/job.ts';
+import type { PlannedJob } from '../planner/job.ts';
+import type { FleetJob, FleetQueue } from './fleet-queue.ts';
+import { openEmbedded, openEmbeddedDatabase } from './open-embedded.ts';
+import { initPostgres, openPostgres } from './open-postgres.ts';
+
+const scope = new AsyncDisposableStack();
+afterAll(async () => {
+  await scope.disposeAsync();
+});
+
+const warnings: string[] = [];
+const warn = (message: string): void => void warnings.push(message);
+
+const BEGIN = new Date(Date.now() - 3_600_000);
+const END = new Date(Date.now() + 3_600_000);
+
+/** An export that may begin at once. */
+function job(instance: string, node = 'n1', fields: Partial<PlannedJob> = {}): PlannedJob {
+  const subject = { policy: 'nightly', instance };
+  return { ...subject, id: jobId(subject, BEGIN), node, window: { begin: BEGIN, end: END }, startAfter: BEGIN, priority: 1, ...fields };
+}
+
+/** What the database says, past the queue: so that a test need not wait for a lease to end. */
+type Sql = (text: string) => Promise<unknown>;
+
+interface Backend {
+  readonly queue: FleetQueue;
+  /** As the node `n1`, where the database knows roles. */
+  readonly asNode: FleetQueue;
+  readonly sql: Sql;
+}
+
+async function embedded(): Promise<Backend> {
+  const home = scope.use(await makeTemporaryDirectory());
+  const { queue, database } = await openEmbeddedDatabase(home.file('queue'), { warn, release: () => Promise.resolve() });
+  scope.use(queue);
+  for (const node of ['n1', 'n2']) await queue.addNode(node);
+  return { queue, asNode: queue, sql: (text) => database.exec(text) };
+}
+
+let server: Awaited<ReturnType<typeof startPostgres>>;
+
+async function postgres(): Promise<Backend> {
+  server = scope.use(await startPostgres());
+  const url = server.url('owner');
+  await initPostgres({ url, warn }, ['n1', 'n2']);
+  const queue = scope.use(await openPostgres({ url, warn }));
+  const asNode = scope.use(await openPostgres({ url: server.url('gantry-node-n1'), warn }));
+  const client = new pg.Client({ connectionString: url });
+  // Ended by the server that the last test kills.
+  client.on('error', () => undefined);
+  await client.connect();
+  scope.defer(() => client.end());
+  return { queue, asNode, sql: (text) => client.query(text) };
+}
+
+describe.each([
+  ['PostgreSQL', postgres],
+  ['the embedded database', embedded],
+] as const)('a queue on %s', (_, open) => {
+  let queue: FleetQueue;
+  let asNode: FleetQueue;
+  let sql: Sql;
+
+  beforeAll(async () => {
+    ({ queue, asNode, sql } = await open());
+  });
+
+  async function found(instance: string): Promise<readonly FleetJob[]> {
+    return (await queue.jobs(new Date(0))).filter((each) => each.instance === instance);
+  }
+
+  /** Takes everything that is ready on `n1`, and gives the attempt of one instance. */
+  async function take(instance: string): Promise<Awaited<ReturnType<FleetQueue['take']>>[number]> {
+    const attempt = (await asNode.take('n1', 100)).find(({ data }) => data.instance === instance);
+    if (attempt === undefined) throw new Error(`${instance} is not handed out`);
+    return attempt;
+  }
+
+  test('has each export once, no matter how often it is planned, and hands it out to its node once', async () => {
+    await queue.add([job('web1')]);
+    await queue.add([job('web1'), job('web2', 'n2')]);
+    expect(await found('web1')).toMatchObject([{ state: 'waiting', node: 'n1', begin: BEGIN, end: END, attempts: 0 }]);
+    const attempts = await asNode.take('n1', 10);
+    expect(attempts).toMatchObject([{ id: job('web1').id, node: 'n1', retryCount: 0, data: { policy: 'nightly', instance: 'web1' } }]);
+    expect(await asNode.take('n1', 10)).toEqual([]);
+    const [attempt] = attempts;
+    if (attempt === undefined) throw new Error('there is one');
+    expect(await found('web1')).toMatchObject([{ state: 'running', attempts: 1 }]);
+    expect(await asNode.renew(attempt)).toBe(true);
+    expect(await asNode.complete(attempt, { outcome: 'exported', reference: 'web1@1', plainBytes: 5 })).toBe(true);
+    expect(await found('web1')).toMatchObject([{ state: 'done', output: { outcome: 'exported', reference: 'web1@1', plainBytes: 5 } }]);
+    expect((await found('web1'))[0]?.endedOn).toBeInstanceOf(Date);
+    await queue.add([job('web1')]);
+    expect(await found('web1')).toMatchObject([{ state: 'done' }]);
+    expect(await queue.take('n2', 10)).toMatchObject([{ data: { instance: 'web2' } }]);
+  });
+
+  test('hands out what has the highest priority first, and nothing before its time', async () => {
+    await queue.add([job('low', 'n1', { priority: 1 }), job('high', 'n1', { priority: 9 }), job('later', 'n1', { startAfter: END })]);
+    expect((await asNode.take('n1', 1)).map(({ data }) => data.instance)).toEqual(['high']);
+    expect((await asNode.take('n1', 9)).map(({ data }) => data.instance)).toEqual(['low']);
+    expect(await found('later')).toMatchObject([{ state: 'waiting', startAfter: END }]);
+  });
+
+  test('an attempt whose lease ended is handed out again, and what the earlier one says then counts no more', async () => {
+    await queue.add([job('db1')]);
+    const first = await take('db1');
+    await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h' WHERE id = '${first.id}'`);
+    await sql('UPDATE gantry_jobs.queue SET monitor_on = NULL, monitor_claim_on = NULL');
+    await queue.supervise();
+    expect(await asNode.renew(first)).toBe(false);
+    expect(await asNode.stateOf(first)).toBe('retry');
+    await sql(`UPDATE gantry_jobs.job SET start_after = now() WHERE id = '${first.id}'`);
+    const second = await take('db1');
+    expect(second.retryCount).toBe(1);
+    expect(await asNode.complete(first, { outcome: 'exported', reference: 'db1@first' })).toBe(false);
+    expect(await asNode.giveBack(first, { output: {}, delaySeconds: 1, costsAttempt: true })).toBe(false);
+    expect(await asNode.reject(first, {})).toBe(false);
+    expect(await found('db1')).toMatchObject([{ state: 'running', attempts: 2, output: {} }]);
+    expect(await asNode.complete(second, { outcome: 'present', reference: 'db1@first' })).toBe(true);
+  });
+
+  test('an attempt that failed is tried again three times, and one that found it busy costs none of them', async () => {
+    await queue.add([job('bad')]);
+    const costs = [true, false, false, true, false, true];
+    for (const costsAttempt of costs) {
+      const attempt = await take('bad');
+      expect(await asNode.giveBack(attempt, { output: { outcome: 'failed', code: 'BUSY' }, delaySeconds: 0, costsAttempt })).toBe(true);
+      expect(await found('bad')).toMatchObject([{ state: 'waiting', output: { code: 'BUSY' } }]);
+    }
+    expect(await asNode.giveBack(await take('bad'), { output: { code: 'STORE_FAILED' }, delaySeconds: 0, costsAttempt: true })).toBe(true);
+    expect(await found('bad')).toMatchObject([{ state: 'failed', output: { code: 'STORE_FAILED' } }]);
+    expect(await asNode.take('n1', 10)).toEqual([]);
+  });
+
+  test('the next attempt waits as long as it is asked to', async () => {
+    await queue.add([job('wait')]);
+    await asNode.giveBack(await take('wait'), { output: {}, delaySeconds: 600, costsAttempt: true });
+    const [{ startAfter = BEGIN } = {}] = await found('wait');
+    const seconds = (startAfter.getTime() - Date.now()) / 1000;
+    expect(seconds).toBeGreaterThan(500);
+    expect(seconds).toBeLessThanOrEqual(601);
+    await queue.drop({ id: job('wait').id, node: 'n1' });
+  });
+
+  test('a rejected export is tried again when it is redriven, without its window', async () => {
+    await queue.add([job('poison')]);
+    expect(await asNode.reject(await take('poison'), { outcome: 'failed', code: 'INSTANCE_INVALID' })).toBe(true);
+    expect(await found('poison')).toMatchObject([{ state: 'failed', output: { code: 'INSTANCE_INVALID' } }]);
+    expect(await queue.redrive(job('poison'))).toBe(true);
+    expect(await queue.redrive(job('poison'))).toBe(false);
+    const again = await take('poison');
+    expect(again.data).toEqual({ policy: 'nightly', instance: 'poison' });
+    await asNode.complete(again, { outcome: 'exported' });
+  });
+
+  test('one that was cancelled while it waits is not handed out; while it runs, its agent learns of it', async () => {
+    await queue.add([job('idle'), job('active')]);
+    expect(await queue.cancel(job('idle'))).toBe(true);
+    const attempt = await take('active');
+    expect(await found('idle')).toMatchObject([{ state: 'cancelled' }]);
+    expect(await queue.cancel(attempt)).toBe(true);
+    expect(await queue.cancel(attempt)).toBe(false);
+    expect(await asNode.renew(attempt)).toBe(false);
+    expect(await asNode.stateOf(attempt)).toBe('cancelled');
+    expect(await asNode.complete(attempt, {})).toBe(false);
+    await queue.add([job('idle')]);
+    expect(await found('idle')).toMatchObject([{ state: 'cancelled' }]);
+  });
+
+  test('one that was taken back is lost, and can be planned again; one that runs stays', async () => {
+    await queue.add([job('moved')]);
+    await queue.drop(job('moved'));
+    expect(await found('moved')).toMatchObject([{ state: 'lost' }]);
+    await queue.add([job('moved')]);
+    const attempt = await take('moved');
+    await queue.drop(job('moved'));
+    expect(await found('moved')).toMatchObject([{ state: 'running' }]);
+    expect(await asNode.complete(attempt, { outcome: 'exported' })).toBe(true);
+  });
+
+  test('an export that a user asks for comes first, and has no window', async () => {
+    const id = jobId({ policy: 'nightly', instance: 'asked' }, END);
+    await queue.add([job('planned')]);
+    await queue.ask({ id, node: 'n1', policy: 'nightly', instance: 'asked' });
+    const [first] = await asNode.take('n1', 1);
+    expect(first).toMatchObject({ id, data: { policy: 'nightly', instance: 'asked' } });
+    expect(first?.data.window).toBeUndefined();
+    expect(await found('asked')).toMatchObject([{ begin: undefined, end: undefined }]);
+    await asNode.take('n1', 10);
+  });
+
+  test('findings are recorded once, and nodes are paused and resumed', async () => {
+    const { id, policy, instance, node, window } = job('late');
+    const finding = { kind: 'missed', id, policy, instance, node, window, reason: 'no planner ran in the window' } as const;
+    expect(await queue.note([finding])).toBe(1);
+    expect(await queue.note([finding, { ...finding, kind: 'overrun' }])).toBe(1);
+    expect(await queue.findings(BEGIN)).toMatchObject([finding, { kind: 'overrun' }]);
+    await queue.pause('n1');
+    await queue.pause('*');
+    expect(await asNode.paused()).toEqual(['*', 'n1']);
+    for (const paused of ['*', 'n1']) await queue.resume(paused);
+    expect(await asNode.paused()).toEqual([]);
+  });
+
+  test('forgets what is older than a month', async () => {
+    await queue.add([job('old')]);
+    await sql(`UPDATE gantry_fleet.planned SET planned_on = now() - interval '40d' WHERE instance = 'old'`);
+    await queue.forget(new Date());
+    expect(await found('old')).toEqual([]);
+    await asNode.take('n1', 10);
+  });
+});
+
+describe('the embedded queue', () => {
+  test('is held by one process, keeps what it has, and is made anew when it is damaged', async () => {
+    await using home = await makeTemporaryDirectory();
+    const options = { stateDirectory: home.path, warn };
+    {
+      await using queue = await openEmbedded(options);
+      await queue.addNode('n1');
+      await queue.add([job('web1')]);
+      await expect(openEmbedded(options)).rejects.toMatchObject({ code: 'BUSY' });
+    }
+    {
+      await using again = await openEmbedded(options);
+      expect(await again.jobs(new Date(0))).toMatchObject([{ instance: 'web1', state: 'waiting' }]);
+    }
+    const directory = join(home.path, 'fleet', 'queue');
+    await writeFile(join(directory, 'global', 'pg_control'), 'damaged');
+    await appendFile(join(directory, 'PG_VERSION'), 'damaged');
+    warnings.length = 0;
+    await using anew = await openEmbedded(options);
+    expect(await anew.nodes()).toEqual([]);
+    expect(warnings).toEqual([expect.stringContaining('the embedded queue is damaged, and made anew')]);
+    expect(await readdir(directory)).toContain('PG_VERSION');
+  });
+});
+
+describe('on PostgreSQL', () => {
+  test('what init makes is made once, and a queue without it is refused with what to do', async () => {
+    await initPostgres({ url: server.url('owner'), warn }, ['n1', 'n3']);
+    const client = new pg.Client({ connectionString: server.url('owner') });
+    await client.connect();
+    try {
+      await client.query('CREATE DATABASE other');
+      const url = server.url('owner').replace(/postgres$/, 'other');
+      await expect(openPostgres({ url, warn })).rejects.toMatchObject({
+        code: 'QUEUE_UNUSABLE',
+        hint: expect.stringContaining('gantry-fleet init'),
+      });
+      await client.query('UPDATE gantry_fleet.version SET version = 99');
+      await expect(openPostgres({ url: server.url('owner'), warn })).rejects.toMatchObject({
+        code: 'QUEUE_UNUSABLE',
+        message: expect.stringContaining('99'),
+      });
+      await client.query('UPDATE gantry_fleet.version SET version = 1');
+    } finally {
+      await client.end();
+    }
+  });
+
+  test('an address with a password is refused, and one that nothing answers is not reached; neither is shown', async () => {
+    for (const url of ['postgres://u:secret@h/d', 'postgres://h/d?password=secret', 'mysql://secret/d', 'secret']) {
+      const error: unknown = await openPostgres({ url, warn }).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'USAGE' });
+      expect(String(error)).not.toContain('secret');
+    }
+    await expect(openPostgres({ url: 'postgres://u@127.0.0.1:1/d', warn })).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE' });
+  });
+
+  test('a server that is killed is not reached, and used again when it is back, with all that it had', async () => {
+    await using queue = await openPostgres({ url: server.url('owner'), warn });
+    await queue.add([job('kept', 'n2')]);
+    await server.kill();
+    await expect(queue.nodes()).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE' });
+    await server.restart();
+    expect(await queue.nodes()).toContain('n1');
+    expect((await queue.jobs(new Date(0))).filter(({ instance }) => instance === 'kept')).toMatchObject([{ state: 'waiting' }]);
+  });
+});

@@ -1,0 +1,336 @@
+import type { Db } from 'pg-boss';
+import { PgBoss } from 'pg-boss';
+import { z } from 'zod';
+import type { PlannedJob } from '../planner/job.ts';
+import { ASKED_PRIORITY } from '../planner/job.ts';
+import type { Finding, KnownJob } from '../planner/plan.ts';
+import { queueFailure } from './failure.ts';
+import type { AttemptOutput, BossState, JobData } from './form.ts';
+import { attemptOutput, bossState, jobData, knownState } from './form.ts';
+import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, queueOf } from './names.ts';
+
+/** An attempt of a job that an agent has. Everything that is said of it counts only while it is the job's current one. */
+export interface Attempt {
+  readonly id: string;
+  readonly node: string;
+  /** Which attempt it is: pg-boss counts it up each time the job is handed out. */
+  readonly retryCount: number;
+  readonly data: JobData;
+}
+
+/** A job that was planned, with what is known of its attempts. */
+export interface FleetJob extends Omit<KnownJob, 'begin' | 'end'> {
+  /** Absent for one that a user asked for. */
+  readonly begin?: Date | undefined;
+  readonly end?: Date | undefined;
+  readonly attempts: number;
+  readonly startAfter?: Date | undefined;
+  readonly startedOn?: Date | undefined;
+  readonly endedOn?: Date | undefined;
+  readonly output: AttemptOutput;
+}
+
+/** How an attempt that failed goes on. */
+export interface GiveBack {
+  readonly output: AttemptOutput;
+  /** Until the next attempt. */
+  readonly delaySeconds: number;
+  /** Whether it counts as one of the attempts that a job has. */
+  readonly costsAttempt: boolean;
+}
+
+/** How many times a job is tried again before it counts as failed. */
+const RETRY_LIMIT = 3;
+/** Without a sign of its agent for so long, an attempt is handed out again. */
+export const LEASE_SECONDS = 60;
+/** How far apart leases are looked at, at least: less than planners' turns are, so that each of these does. */
+export const MONITOR_INTERVAL_SECONDS = 15;
+/** The longest that pg-boss allows; the next attempt finds the export that still runs. */
+const MAX_RUN_SECONDS = 24 * 3600;
+const DAY_SECONDS = 24 * 3600;
+/** For how long what became of exports is kept. */
+export const KEEP_DAYS = 31;
+
+const affected = z.object({ affected: z.number() });
+const date = z.date().nullable();
+
+const knownRow = z.object({
+  id: z.string(),
+  node: z.string(),
+  policy: z.string(),
+  instance: z.string(),
+  window_begin: date,
+  window_end: date,
+  dropped: z.boolean(),
+  state: bossState.nullable(),
+  retry_count: z.number().nullable(),
+  start_after: date,
+  started_on: date,
+  completed_on: date,
+  output: z.unknown(),
+});
+
+const findingRow = z.object({
+  kind: z.enum(['missed', 'overrun']),
+  id: z.string(),
+  policy: z.string(),
+  instance: z.string(),
+  node: z.string(),
+  window_begin: z.date(),
+  window_end: z.date(),
+  reason: z.string(),
+  found_on: z.date(),
+});
+
+/** A finding, and when it was first made. */
+export type DatedFinding = Finding & { readonly foundOn: Date };
+
+/** The jobs of a fleet, in pg-boss: the same on PostgreSQL and in the embedded database. */
+export class FleetQueue implements AsyncDisposable {
+  readonly #boss: PgBoss;
+  readonly #db: Db;
+  readonly #close: () => Promise<void>;
+
+  /** @param close ends what the queue is in */
+  constructor(boss: PgBoss, close: () => Promise<void>) {
+    this.#boss = boss;
+    this.#db = boss.getDb();
+    this.#close = close;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#boss.stop({ graceful: false });
+    await this.#close();
+  }
+
+  /** Makes the queue of a node, if it is new. */
+  async addNode(node: string): Promise<void> {
+    await this.#call(async () => {
+      await this.#boss.createQueue(queueOf(node), {
+        retryLimit: RETRY_LIMIT,
+        heartbeatSeconds: LEASE_SECONDS,
+        expireInSeconds: MAX_RUN_SECONDS,
+        retentionSeconds: KEEP_DAYS * DAY_SECONDS,
+        deleteAfterSeconds: KEEP_DAYS * DAY_SECONDS,
+      });
+      await this.#db.executeSql(`INSERT INTO ${FLEET}.node (name) VALUES ($1) ON CONFLICT DO NOTHING`, [node]);
+    });
+  }
+
+  async nodes(): Promise<readonly string[]> {
+    const rows = await this.#rows(z.object({ name: z.string() }), `SELECT name FROM ${FLEET}.node ORDER BY name`);
+    return rows.map(({ name }) => name);
+  }
+
+  /** Puts exports into the queues of their nodes, each once: those that are there already stay as they are. */
+  async add(jobs: readonly PlannedJob[]): Promise<void> {
+    await this.#call(async () => {
+      for (const [node, own] of Map.groupBy(jobs, ({ node }) => node)) {
+        await this.#remember(own.map(({ id, policy, instance, window: { begin, end } }) => ({ id, node, policy, instance, begin, end })));
+        const inserts = own.map(({ id, policy, instance, window, priority, startAfter }) => ({
+          id,
+          data: { policy, instance, window: { begin: window.begin.toISOString(), end: window.end.toISOString() } },
+          priority,
+          startAfter,
+        }));
+        await this.#boss.insert(queueOf(node), inserts);
+      }
+    });
+  }
+
+  /** Puts an export into the queue of a node that begins as soon as it can, without a window. */
+  async ask({ id, node, policy, instance }: Pick<PlannedJob, 'id' | 'node' | 'policy' | 'instance'>): Promise<void> {
+    await this.#call(async () => {
+      await this.#remember([{ id, node, policy, instance, begin: null, end: null }]);
+      await this.#boss.insert(queueOf(node), [{ id, data: { policy, instance }, priority: ASKED_PRIORITY }]);
+    });
+  }
+
+  /** Written before the job is: one that is in no queue then is put there again. */
+  async #remember(jobs: readonly Readonly<Record<string, unknown>>[]): Promise<void> {
+    await this.#db.executeSql(
+      `INSERT INTO ${FLEET}.planned (id, node, policy, instance, window_begin, window_end)
+       SELECT id, node, policy, instance, "begin", "end" FROM json_to_recordset($1::text::json)
+         AS x (id uuid, node text, policy text, instance text, "begin" timestamptz, "end" timestamptz)
+       ON CONFLICT (id, node) DO UPDATE SET dropped = false`,
+      [JSON.stringify(jobs)],
+    );
+  }
+
+  /** Takes back an export that waits. */
+  async drop({ id, node }: Pick<KnownJob, 'id' | 'node'>): Promise<void> {
+    await this.#call(async () => {
+      await this.#db.executeSql(`UPDATE ${FLEET}.planned SET dropped = true WHERE id = $1 AND node = $2`, [id, node]);
+      await this.#db.executeSql(`DELETE FROM ${JOBS}.job WHERE name = $1 AND id = $2 AND state < 'active'`, [queueOf(node), id]);
+    });
+  }
+
+  /** What was planned since a time, oldest first. */
+  async jobs(since: Date, now: Date = new Date()): Promise<readonly FleetJob[]> {
+    const rows = await this.#rows(
+      knownRow,
+      `SELECT p.id::text, p.node, p.policy, p.instance, p.window_begin, p.window_end, p.dropped, j.state::text, j.retry_count, j.start_after,
+         j.started_on, j.completed_on, j.output
+       FROM ${FLEET}.planned p LEFT JOIN ${JOBS}.job j ON j.name = '${queueOf('')}' || p.node AND j.id = p.id
+       WHERE p.planned_on > $1 ORDER BY p.planned_on, p.id, p.node`,
+      [since],
+    );
+    return rows.map((row) => {
+      const output = attemptOutput.catch({}).parse(row.output ?? {});
+      const end = row.window_end ?? undefined;
+      return {
+        id: row.id,
+        node: row.node,
+        policy: row.policy,
+        instance: row.instance,
+        begin: row.window_begin ?? undefined,
+        end,
+        state: knownState(row.state, output.outcome, { dropped: row.dropped, end, now }),
+        attempts: row.started_on === null ? 0 : (row.retry_count ?? 0) + 1,
+        startAfter: row.start_after ?? undefined,
+        startedOn: row.started_on ?? undefined,
+        endedOn: row.completed_on ?? undefined,
+        output,
+      };
+    });
+  }
+
+  /** Records findings, each once. @returns how many are new */
+  async note(findings: readonly Finding[]): Promise<number> {
+    const rows = findings.map(({ window: { begin, end }, ...rest }) => ({ ...rest, begin, end }));
+    const added = await this.#rows(
+      z.object({ id: z.string() }),
+      `INSERT INTO ${FLEET}.finding (kind, id, policy, instance, node, window_begin, window_end, reason)
+       SELECT kind, id, policy, instance, node, "begin", "end", reason FROM json_to_recordset($1::text::json)
+         AS x (kind text, id uuid, policy text, instance text, node text, "begin" timestamptz, "end" timestamptz, reason text)
+       ON CONFLICT DO NOTHING RETURNING id::text`,
+      [JSON.stringify(rows)],
+    );
+    return added.length;
+  }
+
+  async findings(since: Date): Promise<readonly DatedFinding[]> {
+    const sql = `SELECT kind, id::text, policy, instance, node, window_begin, window_end, reason, found_on FROM ${FLEET}.finding
+      WHERE found_on > $1 ORDER BY found_on, id`;
+    const rows = await this.#rows(findingRow, sql, [since]);
+    return rows.map(({ kind, id, policy, instance, node, reason, window_begin: begin, window_end: end, found_on: foundOn }) => ({
+      kind,
+      id,
+      policy,
+      instance,
+      node,
+      reason,
+      window: { begin, end },
+      foundOn,
+    }));
+  }
+
+  /** Forgets what is older than {@link KEEP_DAYS}. */
+  async forget(now: Date): Promise<void> {
+    const before = new Date(now.getTime() - KEEP_DAYS * DAY_SECONDS * 1000);
+    await this.#call(async () => {
+      await this.#db.executeSql(`DELETE FROM ${FLEET}.planned WHERE planned_on < $1`, [before]);
+      await this.#db.executeSql(`DELETE FROM ${FLEET}.finding WHERE found_on < $1`, [before]);
+    });
+  }
+
+  /** Hands out again what agents that are gone had. Done by the planner, which calls it regularly. */
+  async supervise(): Promise<void> {
+    await this.#call(() => this.#boss.supervise());
+  }
+
+  /** Takes jobs of a node whose time has come, those with the highest priority first. */
+  async take(node: string, count: number): Promise<readonly Attempt[]> {
+    const jobs = await this.#call(() => this.#boss.fetch<unknown>(queueOf(node), { batchSize: count }));
+    const attempts: Attempt[] = [];
+    for (const { id, retryCount, data } of jobs) {
+      const parsed = jobData.safeParse(data);
+      if (parsed.success) attempts.push({ id, node, retryCount, data: parsed.data });
+      else
+        await this.reject(
+          { id, node, retryCount },
+          { outcome: 'failed', code: 'INTERNAL', message: 'the job is not one that this version knows' },
+        );
+    }
+    return attempts;
+  }
+
+  /** Renews the lease of an attempt. @returns whether it is still the job's current one */
+  async renew({ id, node, retryCount }: Omit<Attempt, 'data'>): Promise<boolean> {
+    return this.#isDone(await this.#call(() => this.#boss.touch(queueOf(node), { id, retryCount })));
+  }
+
+  /** The state of a job, as its node sees it. */
+  async stateOf({ id, node }: Pick<Attempt, 'id' | 'node'>): Promise<BossState | undefined> {
+    const sql = `SELECT state::text FROM ${JOBS}.job WHERE name = $1 AND id = $2`;
+    const [row] = await this.#rows(z.object({ state: bossState }), sql, [queueOf(node), id]);
+    return row?.state;
+  }
+
+  /** Ends a job. @returns whether the attempt was still its current one */
+  async complete({ id, node, retryCount }: Omit<Attempt, 'data'>, output: AttemptOutput): Promise<boolean> {
+    return this.#isDone(await this.#call(() => this.#boss.complete(queueOf(node), { id, retryCount }, output)));
+  }
+
+  /** Has a job tried again, or makes it a failed one if it has no attempt left. @returns whether the attempt was still its current one */
+  async giveBack({ id, node, retryCount }: Omit<Attempt, 'data'>, { output, delaySeconds, costsAttempt }: GiveBack): Promise<boolean> {
+    const limit = costsAttempt ? 'retry_limit' : 'retry_limit + 1';
+    await this.#changeAttempt({ id, node, retryCount }, `retry_limit = ${limit}, retry_backoff = false, retry_delay = $4`, [delaySeconds]);
+    return this.#isDone(await this.#call(() => this.#boss.fail(queueOf(node), { id, retryCount }, output)));
+  }
+
+  /** Makes a job a failed one: it is not tried again until {@link redrive}. @returns whether the attempt was still its current one */
+  async reject({ id, node, retryCount }: Omit<Attempt, 'data'>, output: AttemptOutput): Promise<boolean> {
+    await this.#changeAttempt({ id, node, retryCount }, 'retry_limit = retry_count', []);
+    return this.#isDone(await this.#call(() => this.#boss.fail(queueOf(node), { id, retryCount }, output)));
+  }
+
+  async #changeAttempt({ id, node, retryCount }: Omit<Attempt, 'data'>, set: string, values: readonly unknown[]): Promise<void> {
+    const sql = `UPDATE ${JOBS}.job SET ${set} WHERE name = $1 AND id = $2 AND retry_count = $3 AND state = 'active'`;
+    await this.#call(() => this.#db.executeSql(sql, [queueOf(node), id, retryCount, ...values]));
+  }
+
+  /** Cancels a job that waits or runs: its agent ends the export. @returns whether there was one */
+  async cancel({ id, node }: Pick<Attempt, 'id' | 'node'>): Promise<boolean> {
+    return this.#isDone(await this.#call(() => this.#boss.cancel(queueOf(node), id)));
+  }
+
+  /** Has a failed job tried again, as if a user had asked for it: its window may be over. @returns whether there was one */
+  async redrive({ id, node }: Pick<Attempt, 'id' | 'node'>): Promise<boolean> {
+    const sql = `UPDATE ${JOBS}.job SET data = data - 'window', priority = $3 WHERE name = $1 AND id = $2 AND state = 'failed'`;
+    await this.#call(() => this.#db.executeSql(sql, [queueOf(node), id, ASKED_PRIORITY]));
+    return this.#isDone(await this.#call(() => this.#boss.retry(queueOf(node), id)));
+  }
+
+  /** Agents begin nothing on a node, or on any (`*`), until it is resumed. */
+  async pause(node: string): Promise<void> {
+    await this.#call(() => this.#db.executeSql(`INSERT INTO ${FLEET}.pause (node) VALUES ($1) ON CONFLICT DO NOTHING`, [node]));
+  }
+
+  async resume(node: string): Promise<void> {
+    await this.#call(() => this.#db.executeSql(`DELETE FROM ${FLEET}.pause WHERE node = $1`, [node]));
+  }
+
+  /** The nodes that are paused, `*` for all; for the agent of a node, those entries that are about it. */
+  async paused(): Promise<readonly string[]> {
+    return (await this.#rows(z.object({ node: z.string() }), `SELECT node FROM ${FLEET}.pause ORDER BY node`)).map(({ node }) => node);
+  }
+
+  #isDone(response: unknown): boolean {
+    return affected.parse(response).affected === 1;
+  }
+
+  async #rows<T>(row: z.ZodType<T>, sql: string, values: unknown[] = []): Promise<readonly T[]> {
+    const { rows } = await this.#call(() => this.#db.executeSql(sql, values));
+    return z.array(row).parse(rows);
+  }
+
+  /** @throws GantryError `QUEUE_*` */
+  async #call<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw queueFailure(error);
+    }
+  }
+}

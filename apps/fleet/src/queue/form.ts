@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import type { KnownState } from '../planner/plan.ts';
+
+/** How an agent says that an attempt ended. */
+export interface AttemptOutput {
+  readonly outcome?: 'exported' | 'present' | 'failed' | 'left' | 'elsewhere' | 'cancelled' | undefined;
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+  /** `INSTANCE@EXPORT-ID`. */
+  readonly reference?: string | undefined;
+  readonly plainBytes?: number | undefined;
+  readonly storedBytes?: number | undefined;
+}
+
+/** Written by nodes: what does not fit is left out. */
+export const attemptOutput: z.ZodType<AttemptOutput> = z.object({
+  outcome: z.enum(['exported', 'present', 'failed', 'left', 'elsewhere', 'cancelled']).optional().catch(undefined),
+  code: z.string().max(100).optional().catch(undefined),
+  message: z.string().optional().catch(undefined),
+  reference: z.string().optional().catch(undefined),
+  plainBytes: z.number().nonnegative().optional().catch(undefined),
+  storedBytes: z.number().nonnegative().optional().catch(undefined),
+});
+
+/** The contents of a job. */
+export interface JobData {
+  readonly policy: string;
+  readonly instance: string;
+  /** ISO 8601, UTC. Absent where a user asked for it: it is not bound to a window. */
+  readonly window?: { readonly begin: string; readonly end: string } | undefined;
+}
+
+export const jobData: z.ZodType<JobData> = z.object({
+  policy: z.string().min(1),
+  instance: z.string().min(1),
+  window: z.object({ begin: z.iso.datetime(), end: z.iso.datetime() }).optional(),
+});
+
+/** States of pg-boss. */
+export type BossState = 'created' | 'retry' | 'active' | 'completed' | 'cancelled' | 'failed';
+
+export const bossState: z.ZodType<BossState> = z.enum(['created', 'retry', 'active', 'completed', 'cancelled', 'failed']);
+
+/** What a state of pg-boss means, with what the agent said. */
+export function knownState(
+  state: BossState | null,
+  outcome: AttemptOutput['outcome'],
+  { dropped, end, now }: { readonly dropped: boolean; readonly end: Date | undefined; readonly now: Date },
+): KnownState {
+  if (state === null) return dropped && end !== undefined && end <= now ? 'left' : 'lost';
+  switch (state) {
+    case 'created':
+    case 'retry':
+      return 'waiting';
+    case 'active':
+      return 'running';
+    case 'cancelled':
+      return 'cancelled';
+    case 'failed':
+      return 'failed';
+    case 'completed':
+      return outcome === 'left' || outcome === 'elsewhere' ? outcome : 'done';
+  }
+}

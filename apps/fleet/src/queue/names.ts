@@ -1,0 +1,36 @@
+import { GantryError } from '@gantry/core';
+
+/** The schema of pg-boss, which it alone changes. */
+export const JOBS_SCHEMA = 'gantry_jobs';
+/** The schema of what a fleet keeps beside it. */
+export const FLEET_SCHEMA = 'gantry_fleet';
+
+const ROLE_PREFIX = 'gantry-node-';
+const QUEUE_PREFIX = 'export/';
+/** PostgreSQL cuts names off after 63 bytes: two nodes could have one role. */
+const MAX_NODE_NAME_BYTES = 63 - ROLE_PREFIX.length;
+const NODE_NAME = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/;
+
+/** The queue of a node's exports. */
+export function queueOf(node: string): string {
+  return `${QUEUE_PREFIX}${node}`;
+}
+
+/** The role of PostgreSQL with which the agent of a node connects. */
+export function roleOf(node: string): string {
+  return `${ROLE_PREFIX}${node}`;
+}
+
+/** SQL for the queue of the role that asks; nothing for a role that is not one of a node. */
+export const OWN_QUEUE_SQL: string = `CASE WHEN starts_with(current_user, '${ROLE_PREFIX}') THEN '${QUEUE_PREFIX}' || substr(current_user, ${ROLE_PREFIX.length + 1}) END`;
+
+/** SQL for the node of the role that asks. */
+export const OWN_NODE_SQL: string = `CASE WHEN starts_with(current_user, '${ROLE_PREFIX}') THEN substr(current_user, ${ROLE_PREFIX.length + 1}) END`;
+
+/** The name of a node as the fleet has it, in small letters. @throws GantryError `USAGE` for what is not the name of a host */
+export function nodeName(text: string): string {
+  const name = text.toLowerCase();
+  if (NODE_NAME.test(name) && name.length <= MAX_NODE_NAME_BYTES) return name;
+  const message = `"${text}" is not a valid name of a node`;
+  throw new GantryError('USAGE', { message, hint: `A host name of at most ${MAX_NODE_NAME_BYTES} letters, digits, dots and hyphens.` });
+}

@@ -1,0 +1,113 @@
+import { GantryError } from '@gantry/core';
+import { PgBoss } from 'pg-boss';
+import { z } from 'zod';
+import { queueFailure } from './failure.ts';
+import { FleetQueue, MONITOR_INTERVAL_SECONDS } from './fleet-queue.ts';
+import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA, roleOf } from './names.ts';
+import { FLEET_TABLES, FLEET_VERSION, NODE_RIGHTS } from './schema.ts';
+
+export interface PostgresOptions {
+  /** `postgres://USER@HOST/DATABASE?…`; a password comes from where libpq looks for it (`PGPASSFILE`, `PGPASSWORD`). */
+  readonly url: string;
+  /** Called with what the queue fails with in the background. */
+  readonly warn: (message: string) => void;
+  /** At most, at once; an agent, which does one thing after the other, needs one. */
+  readonly connections?: number | undefined;
+}
+
+const CONNECTIONS = 2;
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/**
+ * Opens the queue of a fleet as one of its nodes, or as its owner.
+ *
+ * @throws GantryError `USAGE` for an address that is not valid, `QUEUE_UNAVAILABLE`, `QUEUE_UNUSABLE` if `init` did not run there
+ */
+export async function openPostgres({ url, warn, connections = CONNECTIONS }: PostgresOptions): Promise<FleetQueue> {
+  assertUrl(url);
+  const boss = bossOf({ url, warn, connections }, false);
+  return await started(boss, async () => {
+    const { rows } = await boss.getDb().executeSql(`SELECT version FROM ${FLEET}.version`);
+    assertVersion(rows);
+  });
+}
+
+/**
+ * Makes what a fleet needs in a database, or brings it up to date, and adds nodes: their queues and their roles, without passwords. To be
+ * called as the owner of the database, who alone changes tables; may be repeated.
+ *
+ * @throws GantryError as {@link openPostgres}
+ */
+export async function initPostgres({ url, warn }: PostgresOptions, nodes: readonly string[]): Promise<void> {
+  assertUrl(url);
+  const boss = bossOf({ url, warn, connections: CONNECTIONS }, true);
+  await using queue = await started(boss, async () => {
+    const db = boss.getDb();
+    await db.executeSql(FLEET_TABLES);
+    assertVersion((await db.executeSql(`SELECT version FROM ${FLEET}.version`)).rows);
+    await db.executeSql(NODE_RIGHTS);
+    for (const node of nodes) await db.executeSql(roleSql(node));
+  });
+  for (const node of nodes) await queue.addNode(node);
+}
+
+async function started(boss: PgBoss, prepare: () => Promise<void>): Promise<FleetQueue> {
+  const queue = new FleetQueue(boss, () => Promise.resolve());
+  await using scope = new AsyncDisposableStack();
+  scope.use(queue);
+  try {
+    await boss.start();
+    await prepare();
+  } catch (error) {
+    throw queueFailure(error);
+  }
+  scope.move();
+  return queue;
+}
+
+function bossOf({ url, warn, connections: max }: PostgresOptions & { readonly connections: number }, migrate: boolean): PgBoss {
+  const boss = new PgBoss({
+    connectionString: url,
+    application_name: 'gantry-fleet',
+    schema: JOBS_SCHEMA,
+    max,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    migrate,
+    // The planner calls it itself; roles of nodes may not.
+    supervise: false,
+    monitorIntervalSeconds: MONITOR_INTERVAL_SECONDS,
+    schedule: false,
+    registerInstance: false,
+  });
+  boss.on('error', (error) => warn(`the queue of the fleet: ${error.message}`));
+  return boss;
+}
+
+/** `CREATE ROLE` has no `IF NOT EXISTS`. The name has only characters that need no quotation within quotation marks. */
+function roleSql(node: string): string {
+  const role = roleOf(node);
+  return `DO $do$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${role}') THEN CREATE ROLE "${role}" LOGIN; END IF;
+    GRANT gantry_nodes TO "${role}";
+  END $do$`;
+}
+
+function assertVersion(rows: readonly unknown[]): void {
+  const version = z.object({ version: z.number() }).parse(rows[0]).version;
+  if (version === FLEET_VERSION) return;
+  const message = `the tables of the fleet have version ${version}, and this gantry-fleet needs ${FLEET_VERSION}`;
+  throw new GantryError('QUEUE_UNUSABLE', { message, hint: 'Use the same version of Gantry on all nodes.' });
+}
+
+/** @throws GantryError `USAGE`; the address is shown without what may be a password */
+function assertUrl(text: string): void {
+  const hint = 'Write postgres://USER@HOST/DATABASE?sslmode=verify-full.';
+  const url = URL.parse(text);
+  if (url === null || !/^postgres(?:ql)?:$/.test(url.protocol)) {
+    throw new GantryError('USAGE', { message: 'the address of the database is not a URL of PostgreSQL', hint });
+  }
+  if (url.password !== '' || url.searchParams.has('password')) {
+    const message = 'the address of the database has a password, which others can read there';
+    throw new GantryError('USAGE', { message, hint: 'Keep it in a file as libpq does (PGPASSFILE, ~/.pgpass), or use certificates.' });
+  }
+}

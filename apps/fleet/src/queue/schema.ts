@@ -1,0 +1,108 @@
+import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, OWN_NODE_SQL, OWN_QUEUE_SQL } from './names.ts';
+
+/** The version of the tables of {@link FLEET_TABLES}. */
+export const FLEET_VERSION = 1;
+
+/** One lock for all who make or change tables. */
+const LOCK = `SELECT pg_advisory_xact_lock(hashtext('${FLEET}'));`;
+
+/*
+ * `planned` has what the planner has put into queues. It is beside pg-boss, where a node may change its own jobs: a node that was taken over
+ * can lie about its own jobs, but cannot add one that makes the planner leave out that of another node.
+ */
+export const FLEET_TABLES: string = `
+  ${LOCK}
+  CREATE SCHEMA IF NOT EXISTS ${FLEET};
+  CREATE TABLE IF NOT EXISTS ${FLEET}.version (version int NOT NULL);
+  INSERT INTO ${FLEET}.version SELECT ${FLEET_VERSION} WHERE NOT EXISTS (SELECT FROM ${FLEET}.version);
+  CREATE TABLE IF NOT EXISTS ${FLEET}.node (
+    name text PRIMARY KEY,
+    added_on timestamptz NOT NULL DEFAULT now()
+  );
+  CREATE TABLE IF NOT EXISTS ${FLEET}.planned (
+    id uuid NOT NULL,
+    node text NOT NULL REFERENCES ${FLEET}.node (name),
+    policy text NOT NULL,
+    instance text NOT NULL,
+    window_begin timestamptz,
+    window_end timestamptz,
+    planned_on timestamptz NOT NULL DEFAULT now(),
+    dropped boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (id, node)
+  );
+  CREATE INDEX IF NOT EXISTS planned_on ON ${FLEET}.planned (planned_on);
+  CREATE TABLE IF NOT EXISTS ${FLEET}.finding (
+    kind text NOT NULL,
+    id uuid NOT NULL,
+    policy text NOT NULL,
+    instance text NOT NULL,
+    node text NOT NULL,
+    window_begin timestamptz NOT NULL,
+    window_end timestamptz NOT NULL,
+    reason text NOT NULL,
+    found_on timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, id)
+  );
+  CREATE TABLE IF NOT EXISTS ${FLEET}.pause (
+    node text PRIMARY KEY,
+    since timestamptz NOT NULL DEFAULT now()
+  );
+`;
+
+/** The role whose rights all nodes have. */
+const NODES = 'gantry_nodes';
+
+/**
+ * What the roles of nodes may do: use their own jobs, and read what pg-boss looks at when it starts. Everything else is denied, by missing
+ * rights and by row-level security on every table, partitions of `job` too: what leads past a parent table finds the same rule.
+ *
+ * A job that a node changes may not name a dead letter queue, or be the source of another one: the owner's maintenance, which no rule binds,
+ * would copy it into the queue of another node.
+ */
+export const NODE_RIGHTS: string = `
+  ${LOCK}
+  DO $do$
+  DECLARE
+    place record;
+  BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${NODES}') THEN
+      CREATE ROLE ${NODES} NOLOGIN;
+    END IF;
+    REVOKE ALL ON SCHEMA ${JOBS}, ${FLEET} FROM PUBLIC, ${NODES};
+    REVOKE ALL ON ALL TABLES IN SCHEMA ${JOBS}, ${FLEET} FROM PUBLIC, ${NODES};
+    REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ${JOBS}, ${FLEET} FROM PUBLIC, ${NODES};
+    GRANT USAGE ON SCHEMA ${JOBS}, ${FLEET} TO ${NODES};
+    GRANT EXECUTE ON FUNCTION ${JOBS}.job_now() TO ${NODES};
+    GRANT SELECT ON ${JOBS}.version, ${JOBS}.queue, ${FLEET}.version, ${FLEET}.pause TO ${NODES};
+    FOR place IN
+      SELECT c.oid::regclass AS name, n.nspname AS schema, c.relname AS relation
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname IN ('${JOBS}', '${FLEET}') AND c.relkind IN ('r', 'p')
+    LOOP
+      EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', place.name);
+    END LOOP;
+    FOR place IN
+      SELECT '${JOBS}.job'::regclass AS name
+      UNION SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = '${JOBS}.job'::regclass
+    LOOP
+      EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO ${NODES}', place.name);
+      EXECUTE format('DROP POLICY IF EXISTS own_jobs ON %s', place.name);
+      EXECUTE format($policy$
+        CREATE POLICY own_jobs ON %s TO ${NODES} USING (name = ${OWN_QUEUE_SQL})
+        WITH CHECK (
+          name = ${OWN_QUEUE_SQL} AND dead_letter IS NULL AND source_id IS NULL AND source_name IS NULL
+          AND NOT blocked AND NOT blocking AND pending_dependencies = 0
+        )
+      $policy$, place.name);
+    END LOOP;
+    DROP POLICY IF EXISTS own_queue ON ${JOBS}.queue;
+    CREATE POLICY own_queue ON ${JOBS}.queue FOR SELECT TO ${NODES} USING (name = ${OWN_QUEUE_SQL});
+    DROP POLICY IF EXISTS version ON ${JOBS}.version;
+    CREATE POLICY version ON ${JOBS}.version FOR SELECT TO ${NODES} USING (true);
+    DROP POLICY IF EXISTS version ON ${FLEET}.version;
+    CREATE POLICY version ON ${FLEET}.version FOR SELECT TO ${NODES} USING (true);
+    DROP POLICY IF EXISTS own_pause ON ${FLEET}.pause;
+    CREATE POLICY own_pause ON ${FLEET}.pause FOR SELECT TO ${NODES} USING (node = '*' OR node = ${OWN_NODE_SQL});
+  END
+  $do$;
+`;
