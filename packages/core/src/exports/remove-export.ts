@@ -159,7 +159,8 @@ async function removeDirectory(store: Store, directory: ExportDirectory, options
     options,
   );
   const unused = before.unclear.length > 0 ? [] : namesOf(directory, packs, before.uses);
-  const isBarred = unused.length > 0 && (!isWritten || (await barPacks(removal, unused)));
+  const bar = unused.length === 0 ? 'none' : isWritten ? await barPacks(removal, unused) : 'without note';
+  const isBarred = bar !== 'none';
   const after = isBarred ? await findUsesOf(store, directory, passed, options) : before;
   const gone = isBarred && after.unclear.length === 0 ? namesOf(directory, unused, after.uses) : [];
   if (gone.length > 0 && !(await isSameRemoved(store, directory, options))) return broughtBack(directory, packs);
@@ -167,7 +168,7 @@ async function removeDirectory(store: Store, directory: ExportDirectory, options
   const kept = packs.filter((name) => !gone.includes(name));
   if (kept.length === 0) await removeFiles(store, directory, lastFiles(files, last), options);
   // By now there is space for it. New exports still must not refer to the packs: another removal may have counted on that.
-  else if (!isWritten && !(await noteRemoved(store, directory, kept, { ...options, runId: removal.runId })))
+  else if ((!isWritten || bar === 'without note') && !(await noteRemoved(store, directory, kept, { ...options, runId: removal.runId })))
     assertNoted(store, [directory]);
   return { keptBytes: sizeOf(files, kept), unclear: after.unclear };
 }
@@ -187,11 +188,14 @@ function namesOf({ instance, id }: ExportDirectory, packs: readonly string[], us
   return packs.filter((name) => !uses.has({ instance, exportId: id, name }));
 }
 
-/** Keeps new exports from referring to packs. A full store has no space for marks: without `removed.json`, all packs are barred. */
-async function barPacks(removal: Removal, unused: readonly string[]): Promise<boolean> {
+/** How new exports are kept from referring to packs: by marks, or because there is no `removed.json`, which bars all of them. */
+type Bar = 'marks' | 'without note' | 'none';
+
+/** Keeps new exports from referring to packs. A full store has no space for marks: there, `removed.json` goes if all packs are to be barred. */
+async function barPacks(removal: Removal, unused: readonly string[]): Promise<Bar> {
   const { store, directory, packs, runId, options } = removal;
-  if (await markUnused(store, directory, unused, { ...options, runId })) return true;
-  if (unused.length < packs.length) return false;
+  if (await markUnused(store, directory, unused, { ...options, runId })) return 'marks';
+  if (unused.length < packs.length) return 'none';
   await removeFiles(store, directory, [REMOVED_FILE], options);
-  return true;
+  return 'without note';
 }

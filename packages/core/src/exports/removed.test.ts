@@ -142,6 +142,39 @@ describe('in a full store', () => {
   });
 });
 
+describe('in a store that is full when packs are to be marked, where a claim came after the first look', () => {
+  /** Takes `removed.json`; then nothing, until the claim was seen. */
+  async function removeBesideClaim(hasSpaceLater: boolean): Promise<unknown> {
+    await writeLineageExport(store, { instance: NAME, started: new Date('2026-11-01T00:00:00Z'), frames: ['a', 'b'] });
+    const claim = { instance: 'zzz', started: new Date(), runId: 'r', tool: { name: 'gantry', version: '1' }, parents: [FIRST] };
+    const [mark, note] = [`${NAME}/${DAY_1}/disk0.pack.img.unused`, `${NAME}/${DAY_1}/removed.json`];
+    let isClaimed = false;
+    const filling = watchedStore(store, {
+      before: async (call) => {
+        if (call.startsWith('commit') && isClaimed && !hasSpaceLater) throw new StoreError('full', { message: 'no space' });
+        if (call === `commit ${mark}` && !isClaimed) throw new StoreError('full', { message: 'no space' });
+        if (call !== `remove ${note}`) return;
+        await claimExport(store, claim, {});
+        isClaimed = true;
+      },
+    });
+    return await removeExport(filling, FIRST);
+  }
+
+  test('the packs that it keeps are those of a removed export, once there is space', async () => {
+    expect(await removeBesideClaim(true)).toEqual({ keptBytes: 2, unclear: [] });
+    expect(await filesOf(DAY_1)).toEqual(['disk0.pack.img', 'disk0.pack.img.unused', 'removed.json']);
+    expect(await Array.fromAsync(listExports(store, { instance: NAME }))).toEqual([]);
+  });
+
+  test('it is an error that they look like those of a damaged export, as long as there is none', async () => {
+    await expect(removeBesideClaim(false)).rejects.toMatchObject({ code: 'STORE_FULL' });
+    expect(await filesOf(DAY_1)).toEqual(['disk0.pack.img']);
+    expect(await removeExport(store, FIRST)).toEqual({ keptBytes: 2, unclear: [] });
+    expect(await filesOf(DAY_1)).toContain('removed.json');
+  });
+});
+
 describe('one of two sees the other', () => {
   const first = { instance: NAME, started: new Date('2026-11-01T00:00:00Z'), frames: ['a', 'b'] };
   const second = { instance: NAME, started: new Date('2026-11-02T00:00:00Z'), frames: ['a'], parent: FIRST };

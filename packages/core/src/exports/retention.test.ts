@@ -134,4 +134,6 @@ test('exports that began at the same time are ordered by their ids', () => {
     { ...at('2026-11-02T00:00:00Z'), id: '20261102T000000Z-2' },
   ];
   expect(keptOf(twins, { last: 1 })).toEqual(['20261102T000000Z-2']);
+  const tenth = { ...at('2026-11-02T00:00:00Z'), id: '20261102T000000Z-10' };
+  expect(keptOf([tenth, ...twins], { last: 1 })).toEqual([tenth.id]);
 });

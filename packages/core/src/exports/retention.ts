@@ -1,3 +1,4 @@
+import { compareExportIds } from './export-id.ts';
 import { describeFuture } from './future.ts';
 
 /** What retention knows of one complete export. */
@@ -71,7 +72,7 @@ export function decideRetention<T extends RetainedExport>(
 }
 
 function newerFirst(a: RetainedExport, b: RetainedExport): number {
-  return b.started.getTime() - a.started.getTime() || (a.id < b.id ? 1 : -1);
+  return b.started.getTime() - a.started.getTime() || compareExportIds(b.id, a.id);
 }
 
 function decideAlike<T extends RetainedExport>(exports: readonly T[], policy: RetentionPolicy, now: Date): readonly RetentionDecision<T>[] {
