@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import {
   ALL_VARIANTS,
@@ -229,3 +229,42 @@ describe('if the power is cut as success is reported, the disks hold the reporte
     await expectCommitted(directory);
   });
 });
+
+/** Takes minutes: the replays of power cuts of a store (packages/directory-store) try every step of what it rests on. */
+test.runIf(ALL_VARIANTS)(
+  'an incremental export goes on from what one had synced that was under way when the power was cut',
+  { timeout: MACHINE_LIMIT_MS },
+  async () => {
+    await makeRandomFile(bench.file('cut.img'), 48 * MIB, 'cut');
+    await bench.defineOs('hanging', {
+      export: 'cat "$EXPORT_DEVICE"; if [ -e /run/hang ]; then exec sleep 1000; fi',
+      import: 'cat >"$IMPORT_DEVICE"',
+    });
+    const source = await bench.describeInstance('cut', { os: 'hanging', disks: ['cut.img'] });
+    const copy = await bench.describeInstance('copy', { os: 'hanging', disks: ['/mnt/xfs/copy.img'] });
+    const directory = bench.file('disks-cut');
+    await execa('cp', ['-r', '--sparse=always', bench.file('new'), directory]);
+    const machineOptions = { disks: IMAGES.map((image) => `${directory}/${image}`), shares: [...COMMAND_SHARES, bench.path] };
+    const store = '/mnt/xfs/store';
+    const exporting = gantry('export', source, store, '--create-store', '--incremental', '--json');
+    {
+      await using machine = await startMachine(machineOptions);
+      await machine.run(['set -e', ...SET_UP, 'touch /run/hang'].join('\n'));
+      const allocated = async (): Promise<number> => (await stat(`${directory}/xfs`)).blocks * 512;
+      const before = await allocated();
+      const script = machine.start(exporting);
+      // Nothing is written but what is synced: a store in a directory does so after 32 MiB.
+      const ended = script.outcome.then(({ stderr }) => expect.unreachable(stderr));
+      await Promise.race([ended, expect.poll(allocated, { timeout: MACHINE_LIMIT_MS, interval: 200 }).toBeGreaterThan(before + 32 * MIB)]);
+      ended.catch(() => undefined);
+      await machine.cutPower();
+    }
+    await using machine = await startMachine(machineOptions);
+    const next = await machine.run(['set -e', ...SET_UP, exporting].join('\n'));
+    expect(next.stderr).toMatch(/disk 0: going on with what cut@\S+, which was cut off, has stored/);
+    const { incremental } = Object(JSON.parse(lastLine(next.stdout)));
+    expect(incremental.known.bytes).toBeGreaterThan(24 * MIB);
+    const importing = gantry('import', store, 'cut', '--to', copy);
+    await machine.run(['set -e', ': >/mnt/xfs/copy.img', importing, `cmp ${bench.file('cut.img')} /mnt/xfs/copy.img`].join('\n'));
+  },
+);

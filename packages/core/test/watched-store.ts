@@ -1,7 +1,8 @@
 import type { CallOptions, PendingObject, Store, StoreCapabilities } from '@gantry/transport';
 
 /** One call of a store, such as `commit web1/20261123T081500Z/manifest.json`. */
-export type StoreCall = `${'stat' | 'read' | 'list' | 'begin' | 'append' | 'commit' | 'remove' | 'pending' | 'clear'} ${string}`;
+export type StoreCall =
+  `${'stat' | 'read' | 'list' | 'begin' | 'append' | 'commit' | 'remove' | 'pending' | 'clear' | 'salvage'} ${string}`;
 
 export interface Watching {
   /** Called before each call; what it throws is what the call rejects with, and then nothing happens. */
@@ -18,6 +19,7 @@ export function watchedStore(
   store: Store,
   { before = () => {}, after = () => {}, capabilities, alter = (_key, chunk) => chunk }: Watching,
 ): Store {
+  const salvage = store.salvage?.bind(store);
   const watched = async <T>(call: StoreCall, work: () => Promise<T>): Promise<T> => {
     await before(call);
     const result = await work();
@@ -47,6 +49,7 @@ export function watchedStore(
     commit: (digest, options) => watched(`commit ${pending.key}`, () => pending.commit(digest, options)),
     discard: () => pending.discard(),
     suspend: () => pending.suspend(),
+    ...(pending.leave === undefined ? {} : { leave: pending.leave.bind(pending) }),
     [Symbol.asyncDispose]: () => pending[Symbol.asyncDispose](),
   });
   return {
@@ -67,6 +70,7 @@ export function watchedStore(
       }
     },
     resume: async (token, options) => wrap(await store.resume(token, options)),
+    ...(salvage === undefined ? {} : { salvage: (token, options) => watched(`salvage ${token}`, () => salvage(token, options)) }),
     pending: (prefix, options?: CallOptions) => watchedList(`pending ${prefix}`, store.pending(prefix, options)),
     clear: (tokens, options) => watched(`clear ${tokens.join(' ')}`, () => store.clear(tokens, options)),
     remove: (keys, options) => watched(`remove ${keys.join(' ')}`, () => store.remove(keys, options)),

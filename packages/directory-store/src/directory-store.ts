@@ -26,7 +26,7 @@ import { listUnfinished } from './unfinished/list.ts';
 import { makeWriteDirectory, openWriteDirectory, removePendingDirectory, removeWriteDirectory } from './unfinished/write-directory.ts';
 import type { IfExists } from './unfinished/record.ts';
 import { readRecord } from './unfinished/record.ts';
-import { takeOver } from './unfinished/take-over.ts';
+import { salvage, takeOver } from './unfinished/take-over.ts';
 import { isToken } from './unfinished/token.ts';
 import { UnfinishedWrite } from './unfinished/unfinished-write.ts';
 
@@ -131,6 +131,12 @@ export class DirectoryStore implements Store {
   async resume(token: string, { signal }: CallOptions = {}): Promise<PendingObject> {
     return this.#context.doing({ doing: `resuming ${token}`, key: token, signal }, () =>
       takeOver(this.#context, this.#root, token, signal),
+    );
+  }
+
+  async salvage(token: string, { signal }: CallOptions = {}): Promise<ObjectInfo | undefined> {
+    return this.#context.doing({ doing: `salvaging ${token}`, key: token, signal }, () =>
+      salvage(this.#context, this.#root, token, signal),
     );
   }
 

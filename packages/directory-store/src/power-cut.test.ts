@@ -14,7 +14,7 @@ import { complete, contentsOf, digestOf, inChunks, pathsOn, put, storeOn } from 
  */
 
 interface Action {
-  readonly kind: 'create' | 'replace' | 'remove' | 'resume' | 'discard';
+  readonly kind: 'create' | 'replace' | 'remove' | 'resume' | 'salvage' | 'discard';
   readonly key: string;
   readonly bytes: number;
 }
@@ -69,6 +69,7 @@ class Recording {
     const content = Buffer.alloc(bytes, `${kind} ${key} ${bytes} `);
     if (kind === 'remove') return this.#changing(key, undefined, () => this.store.remove([key]));
     if (kind === 'discard') return this.#discard(key, content);
+    if (kind === 'salvage') return this.#salvage(key, content.subarray(0, content.length / 2));
     await this.#changing(key, content.toString('latin1'), () =>
       kind === 'resume' ? this.#resume(key, content) : this.#write(kind, key, content),
     );
@@ -88,6 +89,19 @@ class Recording {
     await using second = await this.store.resume(first.token);
     this.#writing = { content, write: second };
     await complete(second, content);
+  }
+
+  /** What was written of an object becomes the object. */
+  async #salvage(key: string, content: Buffer): Promise<void> {
+    if (content.length === 0) return;
+    await this.#changing(key, content.toString('latin1'), async () => {
+      const orphan = await this.store.begin(key);
+      this.#writing = { content, write: orphan };
+      await orphan.append(inChunks(content, 300));
+      await orphan.suspend();
+      const made = await this.store.salvage(orphan.token);
+      if (made?.size !== content.length) throw new Error(`${made?.size ?? 'none'} of ${content.length} bytes were salvaged`);
+    });
   }
 
   async #discard(key: string, content: Buffer): Promise<void> {
@@ -177,6 +191,7 @@ const ACTIONS: readonly Action[] = [
   { kind: 'replace', key: 'a/b/c', bytes: 4000 },
   { kind: 'resume', key: 'a/d', bytes: 6000 },
   { kind: 'discard', key: 'a/e', bytes: 3000 },
+  { kind: 'salvage', key: 'a/f', bytes: 7000 },
   { kind: 'remove', key: 'a/b/c', bytes: 0 },
   { kind: 'create', key: 'a/b/c', bytes: 0 },
 ];
@@ -191,7 +206,7 @@ describe.each([{ inOrder: true }, { inOrder: false }])('after a power cut, %o', 
 
   test('the same is true for any changes in any order, and any lost part', { timeout: 300_000 }, async () => {
     const action = fc.record({
-      kind: fc.constantFrom<Action['kind']>('create', 'replace', 'remove', 'resume', 'discard'),
+      kind: fc.constantFrom<Action['kind']>('create', 'replace', 'remove', 'resume', 'salvage', 'discard'),
       key: fc.constantFrom('a', 'b/c', 'b/d', 'b/e/f'),
       bytes: fc.constantFrom(0, 1, 999, 2500, 5000),
     });

@@ -24,6 +24,7 @@ import { statObject, statUnlessDenied } from './requests/stored-object.ts';
 import { openSource } from './read/reading.ts';
 import { renewLock } from './write/ensure-settings.ts';
 import { removeObjects } from './write/removal.ts';
+import { salvageUpload } from './write/salvage.ts';
 import { S3Write } from './write/s3-write.ts';
 import type { S3Context } from './s3-context.ts';
 import { randomToken, uploadToken } from './requests/token.ts';
@@ -146,6 +147,10 @@ export class S3Store implements Store {
       message: 'cannot resume an unfinished write: a store in a bucket does not support it',
       hint: 'Clear it and write the object again.',
     });
+  }
+
+  async salvage(token: string, options: UnfinishedOptions = {}): Promise<ObjectInfo | undefined> {
+    return await untilAborted(salvageUpload(this.#context, token, options), options.signal);
   }
 
   pending(prefix: string, options: UnfinishedOptions = {}): AsyncIterable<PendingInfo> {

@@ -14,6 +14,7 @@ export function alterStore(store: Store, changes: Partial<Store>): Store {
     ...(store.unhide === undefined ? {} : { unhide: store.unhide.bind(store) }),
     begin: (key, options) => store.begin(key, options),
     resume: (token, options) => store.resume(token, options),
+    ...(store.salvage === undefined ? {} : { salvage: store.salvage.bind(store) }),
     pending: (prefix, options) => store.pending(prefix, options),
     clear: (tokens, options) => store.clear(tokens, options),
     remove: (keys, options) => store.remove(keys, options),
@@ -36,6 +37,7 @@ export function alterPending(pending: PendingObject, changes: Partial<Omit<Pendi
     commit: (digest, options) => pending.commit(digest, options),
     discard: () => pending.discard(),
     suspend: () => pending.suspend(),
+    ...(pending.leave === undefined ? {} : { leave: pending.leave.bind(pending) }),
     [Symbol.asyncDispose]: () => pending[Symbol.asyncDispose](),
     ...changes,
   };

@@ -13,6 +13,7 @@ export interface LogEntry {
     | 'list'
     | 'begin'
     | 'resume'
+    | 'salvage'
     | 'append'
     | 'append range'
     | 'commit'
@@ -36,6 +37,7 @@ export interface LogEntry {
 /** Calls `log` after each call. Entries contain keys and numbers, but no stored data. */
 export function withLog(store: Store, log: (entry: LogEntry) => void): Store {
   const calls = new CallLog(log);
+  const salvage = store.salvage?.bind(store);
   const logged = (pending: PendingObject): PendingObject =>
     alterPending(pending, {
       append: async (source, o) => {
@@ -60,6 +62,7 @@ export function withLog(store: Store, log: (entry: LogEntry) => void): Store {
       calls.items('pending', prefix, o?.signal, store.pending(prefix, o), (_item, tally) => (tally.count += 1), { count: 0 }),
     begin: async (key, o) => logged(await calls.call('begin', key, o?.signal, () => store.begin(key, o))),
     resume: async (token, o) => logged(await calls.call('resume', token, o?.signal, () => store.resume(token, o))),
+    ...(salvage === undefined ? {} : { salvage: (token, o) => calls.call('salvage', token, o?.signal, () => salvage(token, o)) }),
     clear: (tokens, o) => calls.call('clear', tokens[0] ?? '', o?.signal, () => store.clear(tokens, o), { count: tokens.length }),
     remove: (keys, o) => calls.call('remove', keys[0] ?? '', o?.signal, () => store.remove(keys, o), { count: keys.length }),
   });

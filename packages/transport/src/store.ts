@@ -180,6 +180,11 @@ export interface PendingObject extends AsyncDisposable {
    * @throws StoreError `unsupported` without the capability `resumableWrite`
    */
   suspend(): Promise<void>;
+  /**
+   * Stops as if this process had been killed: what is durable stays, for {@link StoreWriter.salvage}. For a store that cannot be reached any
+   * more. Does nothing after commit. There just where `salvage` is.
+   */
+  leave?(): Promise<void>;
 }
 
 /** An unfinished write: neither committed nor discarded. */
@@ -205,6 +210,15 @@ export interface StoreWriter {
   begin(key: string, options?: BeginOptions): Promise<PendingObject>;
   /** Continues a suspended or orphaned write. @throws StoreError `not-found`, `unsupported` */
   resume(token: string, options?: CallOptions): Promise<PendingObject>;
+  /**
+   * Makes what is durable of an unfinished write the object, whose writer has ended for certain: the start of what it was to be, and maybe
+   * cut in the middle of something. Its digest is not known before it was read. No byte passes through this machine. It replaces
+   * nothing, and the write is gone then. Absent where the store can never do that.
+   *
+   * @returns undefined if nothing is durable, or the store cannot do it for this write: then the write is as it was
+   * @throws StoreError `not-found`, `exists`
+   */
+  salvage?(token: string, options?: UnfinishedOptions): Promise<ObjectInfo | undefined>;
   /** Every unfinished write of a key under `prefix`, of any process, including this one. */
   pending(prefix: string, options?: UnfinishedOptions): AsyncIterable<PendingInfo>;
   /**

@@ -11,6 +11,7 @@ import { PackDigests } from './pack-digests.ts';
 import { orNothing } from './or-nothing.ts';
 import { lockPlace } from './place-lock.ts';
 import { removeFiles } from './remove-files.ts';
+import { salvagePacks } from './salvage-packs.ts';
 import { writeRemoved } from './removed.ts';
 import { writeText } from './small-object.ts';
 import type { UnfinishedExport } from './unfinished.ts';
@@ -42,23 +43,39 @@ export async function markCutOff(
   return await writeRemoved(store, place, record.runId, options);
 }
 
+/** How {@link keepUnfinished} keeps. */
+export interface KeepOptions {
+  /** Of the run that keeps it. */
+  readonly runId: string;
+  /** Whether disks that were under way are kept too, which needs reading all that is durable of them. */
+  readonly readBack: boolean;
+}
+
 /**
- * Keeps the disks that an export had completed before it was killed; everything else of it goes.
+ * Keeps what an export had stored before it was killed: disks that were complete, and of others what is durable. Everything else of it goes.
  *
  * @returns false if there is nothing to keep, or another run has claimed its place, or is just doing so
  * @throws StoreError
  */
-export async function keepUnfinished(store: Store, unfinished: UnfinishedExport, runId: string, options: CallOptions): Promise<boolean> {
+export async function keepUnfinished(
+  store: Store,
+  unfinished: UnfinishedExport,
+  { runId, readBack, ...options }: CallOptions & KeepOptions,
+): Promise<boolean> {
   const claimKey = unfinished.objects.find(({ key }) => placeOf(key)?.name === CLAIM_FILE)?.key;
   const place = claimKey === undefined ? undefined : placeOf(claimKey);
-  const names = unfinished.objects.flatMap(({ key }) => placeOf(key)?.name ?? []);
-  const kept = keptNames(names);
-  if (claimKey === undefined || place === undefined || place.id === GANETI_ID || kept.size === 0 || names.includes(MANIFEST_FILE))
-    return false;
+  if (claimKey === undefined || place === undefined || place.id === GANETI_ID || unfinished.complete || unfinished.removed) return false;
   await using lock = await lockPlace(place);
   if (lock === undefined) return false;
   const prefix = exportPrefix(place.instance, place.id);
   if ((await readClaimText(store, prefix, options)) !== unfinished.claim) return false;
+  const claim = parseClaim(unfinished.claim);
+  // What a copy has brought, the next copy goes on with. What is encrypted, this host cannot read.
+  if (readBack && claim !== undefined && claim.copies === undefined && claim.recipients === undefined)
+    await salvagePacks(store, place, unfinished.pending, options);
+  const names = (await Array.fromAsync(store.list(prefix, options))).map(({ key }) => key.slice(prefix.length));
+  const kept = keptNames(names);
+  if (kept.size === 0 || names.includes(MANIFEST_FILE)) return false;
   await store.clear(
     unfinished.pending.map(({ token }) => token),
     { ...options, keys: unfinished.pending.map(({ key }) => key) },
@@ -66,7 +83,7 @@ export async function keepUnfinished(store: Store, unfinished: UnfinishedExport,
   const rest = names.filter((name) => !kept.has(name) && name !== CLAIM_FILE);
   await removeFiles(store, place, rest, options);
   const maps = await digestMaps(store, prefix, [...kept].filter(isMapName), options);
-  if (!(await markCutOff(store, place, { runId, recipients: parseClaim(unfinished.claim)?.recipients, maps }, options))) return false;
+  if (!(await markCutOff(store, place, { runId, recipients: claim?.recipients, maps }, options))) return false;
   await store.remove([claimKey], options);
   return true;
 }

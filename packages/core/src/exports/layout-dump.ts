@@ -1,5 +1,5 @@
 import type { ByteSource, CallOptions, CommitDigest, Digest, PendingObject } from '@gantry/transport';
-import { abortable } from '@gantry/transport';
+import { abortable, isStoreError } from '@gantry/transport';
 import type { DumpFailure, EncodedDump } from '../frames/encode-dump.ts';
 import type { FrameMap } from '../frames/frame-map.ts';
 import type { FrameTable } from '../frames/frame-table.ts';
@@ -84,6 +84,10 @@ export interface DumpPlace extends Pick<PackRecord, 'instance' | 'exportId' | 'n
   readonly committed: (object: string) => void;
   readonly finished: (dump: FinishedDump) => void;
   readonly closed: () => void;
+  /** Called if the store could not be reached any more. */
+  readonly lost: () => void;
+  /** Whether what is durable is left for the next export when it is disposed unfinished. */
+  readonly isLeft: () => boolean;
   /** Called after `finished` if it has only a part of its disk, because its source failed. */
   readonly cutOff: () => void;
 }
@@ -104,6 +108,7 @@ export class LayoutDump implements DumpWriter {
     try {
       return await this.#write(dump, options, (found) => (failure = found));
     } catch (error) {
+      if (isStoreError(error, 'unavailable')) this.#place.lost();
       // That a part could not be kept is not why it failed.
       throw failure === undefined ? error : failure.error;
     }
@@ -147,6 +152,7 @@ export class LayoutDump implements DumpWriter {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#place.closed();
+    if (this.#place.isLeft()) await this.#pending?.leave?.();
     await this.#pending?.[Symbol.asyncDispose]();
   }
 

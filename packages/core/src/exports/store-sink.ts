@@ -1,12 +1,13 @@
 import type { BeginOptions, CallOptions, Digest, PendingObject, Store } from '@gantry/transport';
 import { StoreError } from '@gantry/transport';
-import { z } from 'zod';
 import type { NativeFile } from '../instances/inventory.ts';
 import { isNativeName } from '../instances/native-files.ts';
-import type { Claim, ClaimRequest } from './claim.ts';
-import { claimExport, claimExportId, parseClaim } from './claim.ts';
+import type { Claim } from './claim.ts';
+import { parseClaim } from './claim.ts';
 import { renderExportConfig } from './config-export.ts';
-import { exportPrefix, formatExportReference, isReferencePart } from './export-id.ts';
+import type { ExportHeader } from './export-header.ts';
+import { claimFor, exportHeaderSchema } from './export-header.ts';
+import { formatExportReference } from './export-id.ts';
 import type { ExportObject } from './export-objects.ts';
 import { objectsOfOthers, ownObjects, packsOfOthers } from './export-objects.ts';
 import { keepPacks } from './keep-packs.ts';
@@ -47,39 +48,13 @@ const INTERFERENCE: InterferenceTexts = {
   other: 'another export',
 };
 
-/** What a {@link StoreSink} wants to know before the first dump. */
-export interface ExportHeader {
-  /** The instance's name. */
-  readonly instance: string;
-  /** When the export began; its id comes from it. ISO 8601, UTC. */
-  readonly started: string;
-  /** The id that it has in another store already: it gets the same, or none. */
-  readonly id?: string | undefined;
-  /** Unique for this run. */
-  readonly runId: string;
-  readonly tool: { readonly name: string; readonly version: string };
-  /** The names of the dumps (and other large objects) to come: a killed export is found by them where a service lists unfinished uploads by whole key only. */
-  readonly dumps?: readonly string[] | undefined;
-  /** `INSTANCE@EXPORT-ID` of every export whose packs this one may refer to: the claim names them, so that nobody removes them meanwhile. */
-  readonly parents?: readonly string[] | undefined;
-}
-
-const headerSchema: z.ZodType<ExportHeader> = z.object({
-  instance: z.string(),
-  started: z.iso.datetime(),
-  id: z.string().refine(isReferencePart).optional(),
-  runId: z.string(),
-  tool: z.object({ name: z.string(), version: z.string() }),
-  dumps: z.array(z.string()).optional(),
-  parents: z.array(z.string()).optional(),
-});
-
 /** What an export says of itself, but for what the sink knows better. */
 export type ManifestDraft = Omit<Manifest, 'version' | 'frameTables' | 'native' | 'sealed'>;
 
 /** With what the sink knows of native files. */
 type OwnDraft = ManifestDraft & Pick<Manifest, 'native'>;
 
+export type { ExportHeader } from './export-header.ts';
 export type { DumpWriter, MapOptions } from './layout-dump.ts';
 
 export interface DumpOptions extends CallOptions {
@@ -127,6 +102,8 @@ export interface StoreSinkOptions {
   readonly sign?: SignManifest | undefined;
   /** If the source of a dump fails, keeps the packs that it has written, with their frame maps, so that the next one can take them over. */
   readonly keepPacks?: boolean | undefined;
+  /** Besides, if the store cannot be reached any more, leaves what is durable there instead of removing it, should it be reachable again. */
+  readonly leaveIfLost?: boolean | undefined;
 }
 
 /**
@@ -140,26 +117,12 @@ export function storeSink(store: Store, options: StoreSinkOptions = {}): StoreSi
   return {
     address: store.address,
     async open(header, call = {}) {
-      const request = headerSchema.parse(header);
+      const request = exportHeaderSchema.parse(header);
       await assertIsStore(store, { ...call, create: options.createStore === true });
       const claim = await claimFor(store, { ...request, recipients: options.sealing?.recipients }, call);
       return new LayoutWriter(store, request.instance, claim, options);
     },
   };
-}
-
-/** @throws StoreError `exists` if something else has the id that it must have */
-async function claimFor(
-  store: Store,
-  { id, ...header }: ExportHeader & Pick<ClaimRequest, 'recipients'>,
-  options: CallOptions,
-): Promise<Claim> {
-  const request = { ...header, started: new Date(header.started) };
-  if (id === undefined) return await claimExport(store, request, options);
-  const claim = await claimExportId(store, id, request, options);
-  if (claim !== undefined) return claim;
-  const reference = formatExportReference(header.instance, id);
-  throw new StoreError('exists', { key: exportPrefix(header.instance, id), message: `something else is in the place of ${reference}` });
 }
 
 /** An export whose place is claimed already, such as a copy. The store must be one. */
@@ -174,10 +137,13 @@ class LayoutWriter implements StoreExportWriter {
   readonly #instance: string;
   readonly #claim: HeldClaim;
   readonly #keepPacks: boolean;
+  readonly #leaveIfLost: boolean;
   readonly #sealing: Sealing | undefined;
   readonly #sign: SignManifest | undefined;
   /** A disk failed, or all were cancelled: not the store, which may be full. */
   #isCutOff = false;
+  /** The store could not be reached any more, and what is durable is left to the next export as if this process had been killed. */
+  #isLost = false;
   /** Every dump that was started: what it came to, once it is finished. */
   readonly #dumps = new Map<string, FinishedDump | undefined>();
   /** Every frame map that was started, by its name: what it came to, once it is there. */
@@ -196,6 +162,7 @@ class LayoutWriter implements StoreExportWriter {
     this.id = this.#claim.id;
     this.reference = this.#claim.reference;
     this.#keepPacks = options.keepPacks === true && claim.alone;
+    this.#leaveIfLost = this.#keepPacks && options.leaveIfLost === true && store.salvage !== undefined;
     this.#sealing = options.sealing;
     this.#sign = options.sign;
   }
@@ -226,6 +193,8 @@ class LayoutWriter implements StoreExportWriter {
       },
       closed: () => this.#open.delete(dump),
       cutOff: () => (this.#isCutOff = true),
+      lost: () => (this.#isLost = this.#leaveIfLost),
+      isLeft: () => this.#isLost,
     });
     this.#open.add(dump);
     return dump;
@@ -313,6 +282,10 @@ class LayoutWriter implements StoreExportWriter {
     if (this.#state !== 'open') return;
     this.#state = 'aborted';
     await Promise.allSettled([...this.#open].map((dump) => dump[Symbol.asyncDispose]()));
+    if (this.#isLost) {
+      this.#claim.warn(`what was stored of ${this.reference} stays for the next incremental export of this host, or until it is cleaned`);
+      return;
+    }
     await this.#claim.giveUp(async (claimed, signal) => {
       // The manifest may be there although writing it failed.
       const side = [SIGNATURE_FILE, SEALED_PART_FILE, FRAMES_FILE, CONFIG_FILE, SUMS_FILE];

@@ -120,10 +120,8 @@ async function usableCutOff({ store, reporter, signal }: IncrementOptions, found
   const instances = found.flatMap(({ packs }) => packs.map(({ instance }) => instance));
   const packs = await readUsablePacks(store, instances, { signal });
   const usable = found.filter((each) => each.packs.every((pack) => packs.has(pack)));
-  for (const { disk, instance, exportId, map } of usable) {
-    const reference = formatExportReference(instance, exportId);
-    reporter.stage(`disk ${disk}: going on with what ${reference}, which was cut off, has stored of its first ${map.plainBytes} bytes`);
-  }
+  for (const { disk, instance, exportId } of usable)
+    reporter.stage(`disk ${disk}: going on with what ${formatExportReference(instance, exportId)}, which was cut off, has stored`);
   return usable;
 }
 

@@ -2,6 +2,7 @@ import type { Store } from '@gantry/transport';
 import { isGanetiDirectory } from '../exports/ganeti-directory.ts';
 import type { UnfinishedExport } from '../exports/unfinished.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
+import type { KeepOptions } from '../exports/cut-off.ts';
 import { keepUnfinished } from '../exports/cut-off.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { GantryError } from '../report/errors.ts';
@@ -9,8 +10,8 @@ import type { Reporter } from '../report/reporter.ts';
 import type { Session } from './session.ts';
 
 export interface PrepareOptions extends Pick<Session, 'instance' | 'reporter' | 'signal'> {
-  /** The id of a run that can take over the packs that killed exports have left: they are kept, with their frame maps. */
-  readonly keepPacksFor?: string | undefined;
+  /** For a run that can take over the packs that killed exports have left: they are kept, with their frame maps. */
+  readonly keep?: KeepOptions | undefined;
 }
 
 /** Clears what killed exports of the instance left in a store, and warns of a place that another program uses. @throws StoreError */
@@ -47,12 +48,10 @@ async function clearDeadExports(store: Store, options: PrepareOptions): Promise<
 }
 
 /** @returns false if it was kept, or has become complete, or belongs to another run by now */
-async function clearDeadExport(
-  store: Store,
-  unfinished: UnfinishedExport,
-  { signal, keepPacksFor: runId }: PrepareOptions,
-): Promise<boolean> {
-  const isKept = runId !== undefined && (await withStoreErrors(store.address, () => keepUnfinished(store, unfinished, runId, { signal })));
+async function clearDeadExport(store: Store, unfinished: UnfinishedExport, { reporter, signal, keep }: PrepareOptions): Promise<boolean> {
+  const isUnderWay = !unfinished.complete && unfinished.pending.some(({ durableBytes }) => durableBytes > 0);
+  if (keep?.readBack === true && isUnderWay) reporter.stage(`reading what is durable of ${unfinished.name}, which was killed`);
+  const isKept = keep !== undefined && (await withStoreErrors(store.address, () => keepUnfinished(store, unfinished, { ...keep, signal })));
   return !isKept && (await clearUnfinished(store, unfinished, { signal })) === 'cleared';
 }
 

@@ -25,6 +25,13 @@ export interface FramePatches {
   decompress(stored: Uint8Array, base: Uint8Array, output: Uint8Array): Promise<Uint8Array>;
 }
 
+/** A stored frame that was found in a dump of which nothing is known. */
+export interface FoundFrame {
+  readonly stored: Uint8Array;
+  /** As it says itself. */
+  readonly plainBytes: number;
+}
+
 /** How one codec stores frames. All sizes in bytes. */
 export interface FrameCodec {
   /** The maximum number of frames in a dump. */
@@ -71,6 +78,15 @@ export interface FrameCodec {
    * @throws FormatProblem as for `inspect`, or because it ends early or is too long
    */
   read(reader: DumpReader, plainBytes: number, output: Uint8Array): Promise<Uint8Array>;
+
+  /**
+   * Reads the next stored frame of a dump of which nothing is known, such as one that was cut off. What it finds may be damaged.
+   *
+   * @param output has at least `storedBound` bytes for the largest frame
+   * @returns undefined at what follows the last frame
+   * @throws FormatProblem if there is no frame that can be found so, or the dump ends in it
+   */
+  readNext(reader: DumpReader, output: Uint8Array): Promise<FoundFrame | undefined>;
 
   /**
    * Checks the header of a stored frame.

@@ -2,7 +2,7 @@ import { FormatProblem } from './damage.ts';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import type { DumpReader } from './dump-reader.ts';
-import type { FrameCodec } from './frame-codec.ts';
+import type { FoundFrame, FrameCodec } from './frame-codec.ts';
 import { sharedBySize } from './shared-by-size.ts';
 import { deflatedZeros } from './gzip-zero-member.ts';
 import { asBuffer } from '../system/as-buffer.ts';
@@ -35,6 +35,7 @@ export function gzipCodec(level: number): FrameCodec {
       return putHeader(output, member.subarray(ZLIB_HEADER_BYTES));
     },
     read: readMember,
+    readNext: readNextMember,
     checksum: async (stored) => asBuffer(stored).readUInt32LE(stored.length - TRAILER_BYTES),
     inspect,
     decompress: (stored, output) =>
@@ -74,13 +75,23 @@ async function readMember(reader: DumpReader, _plainBytes: number, output: Uint8
   return bytes.subarray(0, length);
 }
 
+async function readNextMember(reader: DumpReader, output: Uint8Array): Promise<FoundFrame | undefined> {
+  if (await reader.atEnd()) return undefined;
+  const stored = await readMember(reader, 0, output);
+  return { stored, plainBytes: declaredBytes(stored) };
+}
+
+/** ISIZE (RFC 1952, section 2.3.1): frames are shorter than 4 GiB. */
+function declaredBytes(stored: Uint8Array): number {
+  return asBuffer(stored).readUInt32LE(stored.length - 4);
+}
+
 function inspect(stored: Uint8Array, plainBytes: number): void {
   const member = asBuffer(stored);
   if (member.length < HEADER_BYTES + TRAILER_BYTES || memberBytes(member) !== member.length) {
     throw new FormatProblem('the length in its header is impossible');
   }
-  // ISIZE (RFC 1952, section 2.3.1): frames are shorter than 4 GiB.
-  const declared = member.readUInt32LE(member.length - 4);
+  const declared = declaredBytes(member);
   if (declared !== plainBytes) throw new FormatProblem(`it declares ${declared} plain bytes, expected ${plainBytes}`);
 }
 

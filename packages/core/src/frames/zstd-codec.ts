@@ -2,11 +2,12 @@ import { FormatProblem } from './damage.ts';
 import type { NativeZstd } from '../system/zstd.ts';
 import { findNativeZstd } from '../system/zstd.ts';
 import type { DumpReader } from './dump-reader.ts';
-import type { FrameCodec, FramePatches } from './frame-codec.ts';
+import type { FoundFrame, FrameCodec, FramePatches } from './frame-codec.ts';
 import {
   BLOCK_HEADER_BYTES,
   CHECKSUM_BYTES,
   DICTIONARY_MAGIC,
+  isSkippableMagic,
   MAX_FRAME_HEADER_BYTES,
   parseZstdBlock,
   parseZstdHeader,
@@ -33,6 +34,7 @@ export function zstdCodec(level: number, zstd: NativeZstd = findNativeZstd() ?? 
     compress: (plain, output) => zstd.compress(plain, output, level),
     checksum: async (stored) => asBuffer(stored).readUInt32LE(stored.length - CHECKSUM_BYTES),
     read: readFrame,
+    readNext: readNextFrame,
     inspect: (stored, plainBytes) => inspectHeader(asBuffer(stored), plainBytes),
     decompress: (stored, output) => zstd.decompress(stored, output),
     trailer: seekTable,
@@ -77,6 +79,17 @@ async function readFrame(reader: DumpReader, plainBytes: number, output: Uint8Ar
   }
   await grow(CHECKSUM_BYTES);
   return bytes.subarray(0, end);
+}
+
+/** Every frame declares its size. The seek table is a skippable frame. */
+async function readNextFrame(reader: DumpReader, output: Uint8Array): Promise<FoundFrame | undefined> {
+  const start = Buffer.from((await reader.peekAtLeast(MAX_FRAME_HEADER_BYTES)).subarray(0, MAX_FRAME_HEADER_BYTES));
+  if (start.length < MAX_FRAME_HEADER_BYTES) throw new FormatProblem('it ends early');
+  if (isSkippableMagic(start.readUInt32LE(0))) return undefined;
+  const { contentBytes } = parseZstdHeader(start);
+  if (contentBytes === undefined || contentBytes > BigInt(output.length)) throw new FormatProblem('it does not declare a possible size');
+  const plainBytes = Number(contentBytes);
+  return { stored: await readFrame(reader, plainBytes, output), plainBytes };
 }
 
 function inspectHeader(start: Buffer, plainBytes: number): void {

@@ -186,24 +186,18 @@ export interface ExportParts {
 /** Writes an export into its store, or into all of its stores. @throws GantryError; the reason of the signal */
 export async function exportInto(subject: ExportSubject, parts: ExportParts): Promise<MadeExport<ExportResult>> {
   const { reporter, signal } = subject;
-  const {
-    store,
-    alsoInto = [],
-    onGivenUp,
-    createStore,
-    incremental: keepPacks,
-    storeBufferBytes: bufferBytes = DEFAULT_STORE_BUFFER_BYTES,
-  } = parts.request;
-  const { recipients, stateDirectory, signKey } = parts.request;
+  const { store, alsoInto = [], onGivenUp, createStore, incremental: keepPacks, patches } = parts.request;
+  const { recipients, stateDirectory, signKey, storeBufferBytes: bufferBytes = DEFAULT_STORE_BUFFER_BYTES } = parts.request;
   const stores = [store, ...alsoInto];
   const sign = signKey === undefined ? undefined : sshSigner(signKey);
   // Before a guest is frozen, and before anything is sent.
   if (sign !== undefined) await assertCanSign(sign, { signal });
+  const leaveIfLost = recipients === undefined && patches !== false;
   const sealed =
     recipients && (await startSealing({ recipients, stores, stateDirectory, incremental: keepPacks === true }, reporter, { signal }));
   const sealing = sealed?.sealing;
   if (alsoInto.length === 0) {
-    const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks, sealing, sign });
+    const target = oneStore(store, { warn: (message) => reporter.warn(message), createStore, keepPacks, leaveIfLost, sealing, sign });
     return { result: await withStoreErrors(store.address, () => writeExport(target, subject, { ...parts, sealed })) };
   }
   await assertSeparateStores(stores, { signal });
@@ -219,12 +213,13 @@ async function writeExport(
   const { request, started, codec, send, sealed } = parts;
   const sealing = sealed?.sealing;
   const { instance, disks, run, reporter, signal } = subject;
-  const { incremental: keepPacks } = request;
-  await target.each((store) => prepareStore(store, { ...subject, keepPacksFor: keepPacks === true ? run.id : undefined }));
+  const { base, patches = true, fullEvery, incremental: keepPacks } = request;
+  // Who wants no earlier frames read, such as those of a bucket that is paid for each byte, wants that least of all.
+  const keep = keepPacks === true ? { runId: run.id, readBack: patches && sealing === undefined } : undefined;
+  await target.each((store) => prepareStore(store, { ...subject, keep }));
   const native = nativeToKeep(request, reporter);
   const names = native.map(({ name }) => nativeObjectName(name, { sealed: sealing }));
   const header = { instance: instance.name, started: started.toISOString(), runId: run.id, tool: TOOL, dumps: names };
-  const { base, patches, fullEvery } = request;
   const wanted = { header, disks, codec, cut: cutOf(subject), base, patches, fullEvery, sealing, reporter, signal };
   const opened = await target.open((opening) => {
     const store = sealed === undefined ? opening.store : withKeptTexts(opening.store, sealed.kept);

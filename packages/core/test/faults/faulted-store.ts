@@ -16,6 +16,7 @@ export function faultedStore(store: Store, faults: Faults): Store {
       await afterWork(fault, name);
     }
   }
+  const salvage = store.salvage?.bind(store);
   const [hidden, unhide] = [store.hidden?.bind(store), store.unhide?.bind(store)];
   return alterStore(store, {
     stat: (key, options) => call(`stat ${key}`, 'reads', options, () => store.stat(key, options)),
@@ -39,6 +40,7 @@ export function faultedStore(store: Store, faults: Faults): Store {
       : { unhide: (objects, options) => call(`unhide ${objects[0]?.key}`, 'adds', options, () => unhide(objects, options)) }),
     begin: async (key, options) => faultedWrite(await call(`begin ${key}`, 'adds', options, () => store.begin(key, options)), faults),
     resume: async (token, options) => faultedWrite(await call('resume', 'adds', options, () => store.resume(token, options)), faults),
+    ...(salvage === undefined ? {} : { salvage: (token, options) => call('salvage', 'adds', options, () => salvage(token, options)) }),
     clear: (tokens, options) => call('clear', 'removes', options, () => store.clear(tokens, options)),
     remove: (keys, options) => call(`remove ${keys.join(' ')}`, 'removes', options, () => store.remove(keys, options)),
   });

@@ -1,3 +1,4 @@
+import type { ObjectInfo } from '@gantry/transport';
 import { StoreError, closeOnFailure } from '@gantry/transport';
 import type { StoreContext } from '../context.ts';
 import type { Directory, ReadableFile } from '../file-system.ts';
@@ -23,10 +24,8 @@ export async function takeOver(
   token: string,
   signal: AbortSignal | undefined,
 ): Promise<UnfinishedWrite> {
-  const directory = isWriteToken(token) ? await orMissing(openWriteDirectory(context, token)) : undefined;
-  if (directory === undefined) throw unknownToken(token);
   await using scope = new AsyncDisposableStack();
-  scope.use(directory);
+  const directory = scope.use(await openWrite(context, token));
   const before = await readRecord(directory, token);
   const bytes = await durableBytesOf(directory, before);
   await using left = await openLeft(directory, before, signal);
@@ -34,7 +33,7 @@ export async function takeOver(
   const { document, ...record } = await ownRecord(before, { withMark: !inOrder });
   const write = await UnfinishedWrite.create(context, root, { token, record, directory }, { signal });
   const abandon = async (): Promise<void> => {
-    await write.abandon();
+    await write.leave();
     await removeFiles(directory, record);
   };
   await closeOnFailure(abandon, async () => {
@@ -45,6 +44,46 @@ export async function takeOver(
   });
   scope.move();
   return write;
+}
+
+/**
+ * Makes the durable bytes of a write the object, in a copy that the file system makes: over SFTP, requests of a writer that has ended may
+ * still be on their way. See `StoreWriter.salvage`.
+ *
+ * @throws StoreError `not-found`, `integrity`, `exists`
+ */
+export async function salvage(
+  context: StoreContext,
+  root: StableRoot,
+  token: string,
+  signal: AbortSignal | undefined,
+): Promise<ObjectInfo | undefined> {
+  await using scope = new AsyncDisposableStack();
+  const directory = scope.use(await openWrite(context, token));
+  const before = await readRecord(directory, token);
+  const bytes = (await durableBytesOf(directory, before)) ?? 0;
+  if (bytes === 0) return undefined;
+  await using left = await openLeft(directory, before, signal);
+  const { inOrder } = await context.fileSystem.capabilities(signal);
+  // Its record stays that of the first writer until the object is there: so it can be salvaged again if this process is killed.
+  const record = await ownRecord({ ...before, ifExists: 'fail' }, { withMark: !inOrder });
+  const write = await UnfinishedWrite.create(context, root, { token, record, directory }, { digestBy: 'reader', signal });
+  const giveUp = async (): Promise<void> => {
+    await removeFiles(directory, record);
+    await write.leave();
+  };
+  const isCopied = await closeOnFailure(giveUp, () => write.copyWithin(left, bytes, signal));
+  scope.move();
+  if (isCopied) return await write.commit({ size: bytes }, { signal });
+  await giveUp();
+  return undefined;
+}
+
+/** @throws StoreError `not-found` */
+async function openWrite(context: StoreContext, token: string): Promise<Directory> {
+  const directory = isWriteToken(token) ? await orMissing(openWriteDirectory(context, token)) : undefined;
+  if (directory === undefined) throw unknownToken(token);
+  return directory;
 }
 
 async function removeFiles(directory: Directory, { data, mark }: WriteRecord): Promise<void> {

@@ -74,6 +74,11 @@ export class UnfinishedWrite implements PendingObject {
     return this.#progress.durableBytes;
   }
 
+  /** Has the file system copy the bytes that another writer left. @returns false if it does not: then nothing is to be made of this write */
+  async copyWithin(left: ReadableFile, bytes: number, signal: AbortSignal | undefined): Promise<boolean> {
+    return (await this.#copyThere(left, { key: this.key, offset: 0, length: bytes }, signal)) === bytes;
+  }
+
   /** Copies the bytes that another writer left, durably. */
   async copyFrom(left: ReadableFile, bytes: number, signal: AbortSignal | undefined): Promise<void> {
     for await (const chunk of abortable(left.read(0, bytes), signal)) await this.#take(chunk, signal);
@@ -144,8 +149,8 @@ export class UnfinishedWrite implements PendingObject {
     }
   }
 
-  /** Closes its files, and leaves everything in files. */
-  async abandon(): Promise<void> {
+  async leave(): Promise<void> {
+    if (this.#state === 'ended') return;
     this.#state = 'ended';
     await this.#close();
   }
@@ -169,7 +174,21 @@ export class UnfinishedWrite implements PendingObject {
   }
 
   /** @returns how many bytes passed through this machine */
-  async #copy(source: ReadableFile, { key, offset, length }: ObjectRange, signal: AbortSignal | undefined): Promise<number> {
+  async #copy(source: ReadableFile, range: ObjectRange, signal: AbortSignal | undefined): Promise<number> {
+    const { key, offset, length } = range;
+    const end = offset + length;
+    const copiedTo = offset + (await this.#copyThere(source, range, signal));
+    let at = copiedTo;
+    for await (const chunk of abortable(source.read(at, end), signal)) {
+      await this.#take(chunk, signal);
+      at += chunk.length;
+    }
+    if (at < end) throw endsEarly(key, at, end);
+    return end - copiedTo;
+  }
+
+  /** Has the file system copy bytes, as long as it does. @returns how many */
+  async #copyThere(source: ReadableFile, { key, offset, length }: ObjectRange, signal: AbortSignal | undefined): Promise<number> {
     const end = offset + length;
     let at = offset;
     while (at < end) {
@@ -181,13 +200,7 @@ export class UnfinishedWrite implements PendingObject {
       this.#written += copied;
       await this.#progress.keepUp();
     }
-    const copiedTo = at;
-    for await (const chunk of abortable(source.read(at, end), signal)) {
-      await this.#take(chunk, signal);
-      at += chunk.length;
-    }
-    if (at < end) throw endsEarly(key, at, end);
-    return end - copiedTo;
+    return at - offset;
   }
 
   async #syncAll(): Promise<void> {

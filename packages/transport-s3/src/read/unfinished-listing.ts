@@ -3,6 +3,7 @@ import type { PendingInfo } from '@gantry/transport';
 import type { Bucket } from '../requests/bucket.ts';
 import { MARKS_PREFIX, readMark, removeMark } from '../write/commit-mark.ts';
 import { isKey, listRaw } from './listing.ts';
+import type { MultipartUpload } from '../write/multipart.ts';
 import { endUpload, isUploadAlive, storedBytes } from '../write/multipart.ts';
 import type { S3Write } from '../write/s3-write.ts';
 import type { S3Context } from '../s3-context.ts';
@@ -59,6 +60,17 @@ export async function clearPending(
     if (tokens.has(uploadToken(upload.key, upload.uploadId))) await endUpload(bucket, upload, { signal });
   }
   for await (const mark of staleMarks(context, '', signal)) if (tokens.has(mark.info.token)) await removeMark(bucket, mark.name);
+}
+
+/** The upload with this token; undefined if the service does not list it. */
+export async function findUpload(
+  bucket: Bucket,
+  token: string,
+  { keys, signal }: Omit<Wanted, 'prefix'>,
+): Promise<MultipartUpload | undefined> {
+  for await (const upload of findUploads(bucket, { prefix: '', keys, signal }))
+    if (uploadToken(upload.key, upload.uploadId) === token) return upload;
+  return undefined;
 }
 
 /** MinIO and services like it list uploads only for a complete key: so the keys that the caller knows are listed one by one. */

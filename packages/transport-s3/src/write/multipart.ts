@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import type { CompletedPart, ListPartsCommandOutput } from '@aws-sdk/client-s3';
+import type { CompletedPart, ListPartsCommandOutput, Part as ListedPart } from '@aws-sdk/client-s3';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -117,7 +117,7 @@ export async function completeUpload(
   bucket: Bucket,
   { key, uploadId }: MultipartUpload,
   parts: readonly StoredPart[],
-  options: { readonly conditional: boolean; readonly signal: AbortSignal },
+  options: { readonly conditional: boolean; readonly signal: AbortSignal | undefined },
 ): Promise<void> {
   const request = { doing: 'completing', key, patienceMs: PATIENCE_MS, signal: options.signal };
   await bucket.tryRequest(request, (send) =>
@@ -166,17 +166,42 @@ export async function endUpload(
 /** How many bytes of an upload the service has; 0 if the upload does not exist, or if we may not ask. */
 export async function storedBytes(bucket: Bucket, upload: MultipartUpload, signal?: AbortSignal): Promise<number> {
   let total = 0;
-  let marker: string | undefined;
   try {
-    do {
-      const page = await listPartsPage(bucket, upload, marker, signal);
-      for (const part of page?.Parts ?? []) total += part.Size ?? 0;
-      marker = page?.IsTruncated === true ? nextPart(bucket, upload, marker, page.NextPartNumberMarker) : undefined;
-    } while (marker !== undefined);
+    for await (const { Size } of listParts(bucket, upload, signal)) total += Size ?? 0;
   } catch (error) {
     if (!isStoreError(error, 'denied')) throw error;
   }
   return total;
+}
+
+/** The parts of an upload of another process that follow each other from the first, and their bytes. */
+export async function firstParts(
+  bucket: Bucket,
+  upload: MultipartUpload,
+  signal?: AbortSignal,
+): Promise<{ readonly parts: readonly StoredPart[]; readonly size: number }> {
+  const parts: StoredPart[] = [];
+  let size = 0;
+  for await (const { PartNumber, ETag, Size } of listParts(bucket, upload, signal)) {
+    // They come in the order of their numbers. One that is missing was on its way.
+    if (PartNumber !== parts.length + 1 || ETag === undefined || Size === undefined || Size === 0) break;
+    parts.push({ number: PartNumber, etag: ETag, md5: undefined });
+    size += Size;
+  }
+  return { parts, size };
+}
+
+async function* listParts(
+  bucket: Bucket,
+  upload: MultipartUpload,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ListedPart, void, undefined> {
+  let marker: string | undefined;
+  do {
+    const page = await listPartsPage(bucket, upload, marker, signal);
+    yield* page?.Parts ?? [];
+    marker = page?.IsTruncated === true ? nextPart(bucket, upload, marker, page.NextPartNumberMarker) : undefined;
+  } while (marker !== undefined);
 }
 
 /** Where the next page of parts starts: the listing must move forward, or it would never end. @throws StoreError `unsupported` */

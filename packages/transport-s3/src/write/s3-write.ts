@@ -53,7 +53,7 @@ export class S3Write implements PendingObject {
   /** Objects that ranges were copied from, by their keys. */
   readonly #sources = new Map<string, CopySource>();
   #upload: MultipartUpload | undefined;
-  #state: 'open' | 'failed' | 'committed' | 'discarded' = 'open';
+  #state: 'open' | 'failed' | 'committed' | 'discarded' | 'left' = 'open';
   #received = 0;
   #buffer: Buffer<ArrayBuffer> | undefined;
   #filled = 0;
@@ -142,7 +142,7 @@ export class S3Write implements PendingObject {
   }
 
   async discard(): Promise<void> {
-    if (this.#state === 'committed') return;
+    if (this.#state === 'committed' || this.#state === 'left') return;
     this.#discarding ??= this.#discard();
     try {
       await this.#discarding;
@@ -159,6 +159,15 @@ export class S3Write implements PendingObject {
       message: `cannot suspend the write of ${this.#context.bucket.show(this.key)}: a store in a bucket does not support it`,
       hint: 'Discard it and write the object again.',
     });
+  }
+
+  async leave(): Promise<void> {
+    if (this.#state === 'committed' || this.#state === 'discarded') return;
+    this.#state = 'left';
+    this.#cut.abort(this.#discarded());
+    await this.#sender.stop(this.#discarded());
+    this.#release();
+    this.#options.onEnd();
   }
 
   /** Like {@link discard}, but reports a failure as a warning, because the error before it matters more. */

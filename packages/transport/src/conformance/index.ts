@@ -13,6 +13,7 @@ import { removing } from './removing.ts';
 import { resume } from './resume.ts';
 import type { OpenStore } from './fixture.ts';
 import { Fixture } from './fixture.ts';
+import { salvage } from './salvage.ts';
 import { streams } from './streams.ts';
 import { writing } from './writing.ts';
 
@@ -36,6 +37,7 @@ const TOPICS: Readonly<Record<string, readonly Check[]>> = {
   commit,
   'create-only': createOnly,
   resume,
+  salvage,
   reading,
   listing,
   removing,

@@ -89,6 +89,18 @@ const BUGS: readonly PlantedBug[] = [
       }),
   },
   {
+    bug: 'what is salvaged has other bytes',
+    caughtBy: 'salvage: what is durable of a write becomes the object, or nothing has changed',
+    plant: (store, memory) =>
+      alterStore(store, {
+        salvage: async (token, options) => {
+          const unfinished = memory.unfinished.get(token);
+          if (unfinished !== undefined) unfinished.bytes = Buffer.alloc(unfinished.bytes.length, 'x');
+          return await store.salvage?.(token, options);
+        },
+      }),
+  },
+  {
     bug: 'unfinished objects are listed',
     caughtBy: 'listing: unfinished writes are not listed',
     plant: (store, memory) =>

@@ -38,6 +38,7 @@ export function faultyStore(store: Store, { faults = [], freeBytes = Infinity }:
     if (fault !== undefined) await applyFault(fault, signal);
     return work();
   };
+  const salvage = store.salvage?.bind(store);
   const faulty = (pending: PendingObject): PendingObject =>
     alterPending(pending, {
       append: (source, o) => {
@@ -60,6 +61,7 @@ export function faultyStore(store: Store, { faults = [], freeBytes = Infinity }:
     pending: (prefix, o) => cutItems(store.pending(prefix, o), next('pending'), o?.signal),
     begin: async (key, o) => faulty(await call('begin', o?.signal, () => store.begin(key, o))),
     resume: async (token, o) => faulty(await call('resume', o?.signal, () => store.resume(token, o))),
+    ...(salvage === undefined ? {} : { salvage: (token, o) => call('salvage', o?.signal, () => salvage(token, o)) }),
     clear: (tokens, o) => call('clear', o?.signal, () => store.clear(tokens, o)),
     remove: (keys, o) => call('remove', o?.signal, () => store.remove(keys, o)),
   });

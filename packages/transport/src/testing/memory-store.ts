@@ -98,12 +98,24 @@ export class MemoryStore implements Store {
   async resume(token: string, { signal }: CallOptions = {}): Promise<PendingObject> {
     signal?.throwIfAborted();
     const unfinished = this.#memory.unfinished.get(token);
-    if (unfinished === undefined)
-      throw new StoreError('not-found', { key: token, message: `there is no unfinished write ${JSON.stringify(token)}` });
+    if (unfinished === undefined) throw noUnfinished(token);
     // A new record, so that the previous holder, which was taken for dead, no longer owns it.
     const resumed: Unfinished = { ...unfinished, digestBy: 'store', holder: this };
     this.#memory.unfinished.set(token, resumed);
     return this.#pendingObject(token, resumed);
+  }
+
+  async salvage(token: string, { signal }: CallOptions = {}): Promise<ObjectInfo | undefined> {
+    signal?.throwIfAborted();
+    const unfinished = this.#memory.unfinished.get(token);
+    if (unfinished === undefined) throw noUnfinished(token);
+    const { key, bytes } = unfinished;
+    if (bytes.length === 0) return undefined;
+    this.#assertFree(key);
+    const modified = new Date();
+    this.#memory.unfinished.delete(token);
+    this.#memory.objects.set(key, { bytes, modified });
+    return { key, size: bytes.length, modified };
   }
 
   async *pending(prefix: string, { signal }: CallOptions = {}): AsyncGenerator<PendingInfo> {
@@ -156,6 +168,9 @@ export class MemoryStore implements Store {
     const end = async (): Promise<void> => {
       if (unfinished.holder !== undefined && all.get(token) === unfinished) all.delete(token);
     };
+    const leave = async (): Promise<void> => {
+      unfinished.holder = undefined;
+    };
     return {
       key,
       token,
@@ -200,12 +215,15 @@ export class MemoryStore implements Store {
         return { key, size: unfinished.bytes.length, modified };
       },
       discard: end,
-      suspend: async () => {
-        unfinished.holder = undefined;
-      },
+      suspend: leave,
+      leave,
       [Symbol.asyncDispose]: end,
     };
   }
+}
+
+function noUnfinished(token: string): StoreError {
+  return new StoreError('not-found', { key: token, message: `there is no unfinished write ${JSON.stringify(token)}` });
 }
 
 function assertDigest({ key, bytes, digestBy }: Unfinished, { size, sha256 }: CommitDigest): void {

@@ -1,0 +1,94 @@
+import type { CallOptions, PendingInfo, Store } from '@gantry/transport';
+import { isStoreError } from '@gantry/transport';
+import type { Codec } from '../frames/codecs/registry.ts';
+import { codecNamed, CODECS } from '../frames/codecs/registry.ts';
+import { readCutOffPack } from '../frames/cut-off-pack.ts';
+import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
+import { MemoryBudget } from '../frames/memory-budget.ts';
+import { placeOf } from './directories.ts';
+import { exportPrefix } from './export-id.ts';
+import { renderFrameMap } from './frame-map-text.ts';
+import { mapFileName } from './layout.ts';
+import type { Place } from './removed.ts';
+import { asyncOf, PassedBytes } from './sealing.ts';
+
+/** A dump or pack of a disk, as Gantry names them; not one that is encrypted. */
+const PACK_NAME = /^disk(0|[1-9]\d*)\.(?:pack\.)?(?:zst|gz|img)$/;
+
+/**
+ * Makes packs of what a killed export had sent of the disks that were under way: their durable starts become objects, which are read once
+ * to find the frames in them and to write their maps (docs/decisions/0190). What cannot be salvaged is left as it is, also in a full store,
+ * or one that may not be read.
+ *
+ * @param pending the unfinished writes of the export
+ * @throws StoreError for a store that cannot be read or written any more; the reason of the signal
+ */
+export async function salvagePacks(store: Store, place: Place, pending: readonly PendingInfo[], options: CallOptions = {}): Promise<void> {
+  await salvageWrites(store, place, pending, options);
+  const prefix = exportPrefix(place.instance, place.id);
+  const names = (await Array.fromAsync(store.list(prefix, options))).map(({ key }) => key.slice(prefix.length));
+  for (const name of names) {
+    const pack = parsePackName(name);
+    if (pack === undefined || names.includes(mapFileName(pack.disk))) continue;
+    try {
+      await writeMap(store, place, pack, options);
+    } catch (error) {
+      if (!isStoreError(error, 'full') && !isStoreError(error, 'denied')) throw error;
+    }
+  }
+}
+
+async function salvageWrites(
+  store: Store,
+  { instance, id }: Place,
+  pending: readonly PendingInfo[],
+  { signal }: CallOptions,
+): Promise<void> {
+  const largest = new Map<string, PendingInfo>();
+  for (const write of pending) {
+    const at = placeOf(write.key);
+    const isPack = at?.instance === instance && at.id === id && parsePackName(at.name) !== undefined;
+    if (isPack && write.durableBytes > (largest.get(write.key)?.durableBytes ?? 0)) largest.set(write.key, write);
+  }
+  for (const { key, token } of largest.values()) {
+    try {
+      await store.salvage?.(token, { signal, keys: [key] });
+    } catch (error) {
+      // It is cleared then, or was committed already. Where the store is gone, the next call says so.
+      if (!isStoreError(error)) throw error;
+    }
+  }
+}
+
+interface PackName {
+  readonly name: string;
+  readonly disk: number;
+  readonly codec: Codec;
+}
+
+function parsePackName(name: string): PackName | undefined {
+  const disk = PACK_NAME.exec(name)?.[1];
+  const codec = CODECS.find(({ suffix }) => name.endsWith(suffix))?.name;
+  return disk === undefined || codec === undefined ? undefined : { name, disk: Number(disk), codec };
+}
+
+/** Of a pack without a frame that can be read, nothing is written. */
+async function writeMap(store: Store, { instance, id }: Place, { name, disk, codec }: PackName, options: CallOptions): Promise<void> {
+  const prefix = exportPrefix(instance, id);
+  const found = await readPack(store, `${prefix}${name}`, codec, options);
+  if (found.map.plainBytes === 0 || [...found.map].every(({ kind }) => kind === 'zeros')) return;
+  const packs = [{ instance, exportId: id, name, codec, size: found.size, sha256: found.sha256 }];
+  await using map = await store.begin(`${prefix}${mapFileName(disk)}`, { ...options, ifExists: 'replace', digestBy: 'caller' });
+  const passed = new PassedBytes();
+  await map.append(passed.of(asyncOf(renderFrameMap(found.map, { instance, exportId: id, packs }))), options);
+  await map.commit(passed.digest, options);
+}
+
+async function readPack(store: Store, key: string, codec: Codec, options: CallOptions): ReturnType<typeof readCutOffPack> {
+  await using source = await store.read(key, options);
+  return await readCutOffPack(source, {
+    codec: codecNamed(codec).frames(0),
+    budget: new MemoryBudget(DEFAULT_BUDGET_BYTES),
+    signal: options.signal ?? new AbortController().signal,
+  });
+}
