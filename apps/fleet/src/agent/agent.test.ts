@@ -5,6 +5,7 @@ import { makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
 import { GantryError } from '@gantry/core';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { copyEmbeddedQueue } from '../../test/embedded-template.ts';
 import { jobId } from '../planner/job.ts';
 import type { PlannedJob } from '../planner/job.ts';
 import type { FleetJob, FleetQueue } from '../queue/fleet-queue.ts';
@@ -34,6 +35,7 @@ let sql: (text: string) => Promise<unknown>;
 
 beforeAll(async () => {
   const home = scope.use(await makeTemporaryDirectory());
+  await copyEmbeddedQueue(home.file('queue'));
   const opened = await openEmbeddedDatabase(home.file('queue'), { warn: () => undefined, release: () => Promise.resolve() });
   queue = scope.use(opened.queue);
   sql = (text) => opened.database.exec(text);

@@ -38,7 +38,8 @@ export class Agent {
   /** Exports that run, by the ids of their jobs. */
   readonly #running = new Map<string, ExportProcess>();
   #queue: FleetQueue | undefined;
-  #renewedAt = 0;
+  /** By a clock that nobody sets. */
+  #renewedAt = -Infinity;
   /** What the queue fails with at the moment; shown once. */
   #trouble: string | undefined;
   /** Aborted to look for work at once. */
@@ -98,7 +99,7 @@ export class Agent {
 
   /** Renews leases; ends exports whose jobs were cancelled. One whose lease was lost goes on, and its job finds it when it comes again. */
   async #renew(queue: FleetQueue): Promise<void> {
-    if (Date.now() - this.#renewedAt < Math.min(RENEW_MS, this.#options.pollMs) / 2) return;
+    if (performance.now() - this.#renewedAt < Math.min(RENEW_MS, this.#options.pollMs) / 2) return;
     for (const [id, { identity }] of this.#running) {
       const entry = this.#options.ledger.get(id);
       if (entry === undefined || (await queue.renew(entry)) || (await queue.stateOf(entry)) !== 'cancelled') continue;
@@ -108,7 +109,7 @@ export class Agent {
       }
       await endExport(identity);
     }
-    this.#renewedAt = Date.now();
+    this.#renewedAt = performance.now();
   }
 
   async #take(queue: FleetQueue): Promise<void> {

@@ -6,7 +6,10 @@ import type { Context } from './context.ts';
 const load = {
   plan: async () => await import('../commands/plan.ts'),
   services: async () => await import('../commands/services.ts'),
-  asks: async () => await import('../commands/asks.ts'),
+  status: async () => await import('../commands/status.ts'),
+  report: async () => await import('../commands/report.ts'),
+  run: async () => await import('../commands/run.ts'),
+  change: async () => await import('../commands/change.ts'),
 };
 
 /** The commands of gantry-fleet and their options. */
@@ -60,26 +63,26 @@ function addQuestions(context: Context, command: AddCommand): void {
       .option(...DATABASE)
       .option(...STATE);
   question('status', 'Show the newest export of each instance.').action(
-    async (options) => await (await load.asks()).runStatus(context, options),
+    async (options) => await (await load.status()).runStatus(context, options),
   );
   question('report', 'Show how exports ended, each cause of failures once. The exit status is 16 if one failed or was missed.')
     .option('--days <n>', 'of how many days (default 1)', wholeNumber)
-    .action(async (options) => await (await load.asks()).runReport(context, options));
+    .action(async (options) => await (await load.report()).runReport(context, options));
   question('run <instance>', 'Export an instance as soon as its node can, outside of windows.')
     .option(...CONFIG)
     .option('--policy <name>', 'as this policy says')
-    .action(async (name, options) => await (await load.asks()).runRun(context, name, options));
+    .action(async (name, options) => await (await load.run()).runRun(context, name, options));
   question('cancel <instance>', 'Take back the exports of an instance that wait, and end those that run.').action(
-    async (name, options) => await (await load.asks()).runCancel(context, name, options),
+    async (name, options) => await (await load.change()).runCancel(context, name, options),
   );
   question('redrive [instance]', 'Try failed exports again, of one instance or of all.').action(
-    async (name, options) => await (await load.asks()).runRedrive(context, name, options),
+    async (name, options) => await (await load.change()).runRedrive(context, name, options),
   );
   for (const operation of ['pause', 'resume'] as const) {
     const summary =
       operation === 'pause' ? 'Begin no exports on a node, or on any.' : 'Begin exports again on a node, or where all were paused.';
     question(`${operation} [node]`, summary).action(
-      async (node, options) => await (await load.asks()).runPause(context, operation, node, options),
+      async (node, options) => await (await load.change()).runPause(context, operation, node, options),
     );
   }
 }

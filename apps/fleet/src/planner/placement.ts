@@ -58,10 +58,10 @@ export class Placement {
     if (run.state === 'running') return run.node;
     const place = JSON.stringify([source.address, key]);
     const known = this.#hosts.get(place);
-    if (known !== undefined && known.until > Date.now()) return known.host;
+    if (known !== undefined && known.until > performance.now()) return known.host;
     const { disksOn } = await describe(signal);
     const host = disksOn ?? this.#here;
-    this.#hosts.set(place, { host, until: Date.now() + KEEP_MS });
+    this.#hosts.set(place, { host, until: performance.now() + KEEP_MS });
     return host;
   }
 }

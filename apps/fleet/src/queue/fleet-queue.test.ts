@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { makeTemporaryDirectory, startPostgres } from '@gantry/testkit';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { copyEmbeddedQueue } from '../../test/embedded-template.ts';
 import { jobId } from '../planner/job.ts';
 import type { PlannedJob } from '../planner/job.ts';
 import type { FleetJob, FleetQueue } from './fleet-queue.ts';
@@ -38,6 +39,7 @@ interface Backend {
 
 async function embedded(): Promise<Backend> {
   const home = scope.use(await makeTemporaryDirectory());
+  await copyEmbeddedQueue(home.file('queue'));
   const { queue, database } = await openEmbeddedDatabase(home.file('queue'), { warn, release: () => Promise.resolve() });
   scope.use(queue);
   for (const node of ['n1', 'n2']) await queue.addNode(node);
@@ -223,6 +225,7 @@ describe('the embedded queue', () => {
   test('is held by one process, keeps what it has, and is made anew when it is damaged', async () => {
     await using home = await makeTemporaryDirectory();
     const options = { stateDirectory: home.path, warn };
+    await copyEmbeddedQueue(join(home.path, 'fleet', 'queue'));
     {
       await using queue = await openEmbedded(options);
       await queue.addNode('n1');

@@ -1,0 +1,37 @@
+import { GantryError } from '@gantry/core';
+import { CommanderError } from 'commander';
+import { exitCodeOf } from './exit-code.ts';
+import { createOutput } from './output.ts';
+import { createProgram } from './program.ts';
+
+/** What a call uses of its process. */
+export interface Surroundings {
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  readonly signal: AbortSignal;
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream;
+}
+
+/** Runs a call of gantry-fleet. Never rejects. @returns the exit status */
+export async function run(args: readonly string[], { env, cwd, signal, stdout, stderr }: Surroundings): Promise<number> {
+  const output = createOutput({ json: args.includes('--json'), stdout, stderr });
+  let exitCode = 0;
+  const exitWith = (code: number): void => {
+    exitCode = code;
+  };
+  try {
+    await createProgram({ env, cwd, signal, output, exitWith }).parseAsync([...args], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    // The parser has printed help or the version.
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    const shown = error instanceof CommanderError ? usageError(error) : error;
+    output.failure(shown);
+    return exitCodeOf(shown);
+  }
+}
+
+function usageError({ message }: CommanderError): GantryError {
+  return new GantryError('USAGE', { message: message.replace(/^error: /, ''), hint: 'gantry-fleet help shows the commands.' });
+}

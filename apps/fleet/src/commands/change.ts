@@ -1,0 +1,63 @@
+import { GantryError } from '@gantry/core';
+import type { Context } from '../command-line/context.ts';
+import type { QueueOptions } from '../command-line/options.ts';
+import { ask } from '../command-line/options.ts';
+import { outcome } from '../control/requests.ts';
+import type { FleetJob } from '../queue/fleet-queue.ts';
+import { nodeName } from '../queue/names.ts';
+import { askStatus, newestOf } from './ask-status.ts';
+
+interface Selected {
+  readonly operation: 'cancel' | 'redrive';
+  readonly states: readonly FleetJob['state'][];
+  readonly days: number;
+}
+
+const CANCEL: Selected = { operation: 'cancel', states: ['waiting', 'running'], days: 31 };
+const REDRIVE: Selected = { operation: 'redrive', states: ['failed'], days: 31 };
+
+/** Runs `gantry-fleet cancel`: takes back the exports of an instance that wait, and ends those that run. */
+export async function runCancel(context: Context, name: string, options: QueueOptions): Promise<void> {
+  await forEachJob(context, name, options, CANCEL);
+}
+
+/** Runs `gantry-fleet redrive`: has the newest export of an instance, or of every one, tried again if it failed. */
+export async function runRedrive(context: Context, name: string | undefined, options: QueueOptions): Promise<void> {
+  await forEachJob(context, name, options, REDRIVE);
+}
+
+/** @param name an instance, or the id of a job; absent: all */
+async function forEachJob(
+  context: Context,
+  name: string | undefined,
+  options: QueueOptions,
+  { operation, states, days }: Selected,
+): Promise<void> {
+  const { jobs } = await askStatus(context, options, days);
+  const considered = operation === 'redrive' ? newestOf(jobs) : jobs;
+  const found = considered.filter((job) => states.includes(job.state) && (name === undefined || job.instance === name || job.id === name));
+  if (found.length === 0 && name !== undefined) {
+    const message = `${name} has no export that ${operation === 'cancel' ? 'waits or runs' : 'failed'}`;
+    throw new GantryError('EXPORT_NOT_FOUND', { message, hint: 'gantry-fleet status shows the exports.' });
+  }
+  const changed: FleetJob[] = [];
+  for (const job of found) {
+    const { done } = await ask(context, options, { command: operation, id: job.id, node: job.node }, outcome);
+    if (done) changed.push(job);
+  }
+  const lines = changed.map(({ id, instance, node }) => `${id}: ${instance} on ${node}`);
+  context.output.result({ operation, jobs: changed.map(({ id, node, policy, instance }) => ({ id, node, policy, instance })) }, lines);
+}
+
+/** Runs `gantry-fleet pause` and `resume`, for one node or for all. */
+export async function runPause(
+  context: Context,
+  operation: 'pause' | 'resume',
+  node: string | undefined,
+  options: QueueOptions,
+): Promise<void> {
+  const name = node === undefined ? '*' : nodeName(node);
+  await ask(context, options, { command: operation, node: name }, outcome);
+  const what = node === undefined ? 'all nodes' : name;
+  context.output.result({ operation, node: name }, [operation === 'pause' ? `nothing begins on ${what}` : `${what} may begin exports`]);
+}

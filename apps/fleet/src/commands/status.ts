@@ -1,0 +1,25 @@
+import type { Context } from '../command-line/context.ts';
+import type { QueueOptions } from '../command-line/options.ts';
+import { tableLines } from '../command-line/table.ts';
+import type { FleetJob } from '../queue/fleet-queue.ts';
+import { askStatus, newestOf } from './ask-status.ts';
+
+/** Two nights: the one that runs, and the one before. */
+const STATUS_DAYS = 2;
+
+/** Runs `gantry-fleet status`: the newest export of each instance, and what nodes are paused. */
+export async function runStatus(context: Context, options: QueueOptions): Promise<void> {
+  const status = await askStatus(context, options, STATUS_DAYS);
+  const jobs = newestOf(status.jobs);
+  const lines = jobs.length === 0 ? ['no exports are planned'] : tableLines([HEADINGS, ...jobs.map(rowOf)]);
+  const paused = status.paused.map((node) => (node === '*' ? 'all nodes are paused' : `${node} is paused`));
+  context.output.result({ operation: 'status', nodes: status.nodes, paused: status.paused, jobs }, [...lines, ...paused]);
+}
+
+const HEADINGS = ['POLICY', 'INSTANCE', 'NODE', 'STATE', 'ATTEMPTS', 'SINCE', 'RESULT'];
+
+function rowOf({ policy, instance, node, state, attempts, startAfter, startedOn, endedOn, output }: FleetJob): readonly string[] {
+  const since = state === 'waiting' ? startAfter : (endedOn ?? startedOn);
+  const result = output.reference ?? (output.code === undefined ? '-' : `${output.code}: ${output.message ?? ''}`);
+  return [policy, instance, node, state, String(attempts), since?.toISOString() ?? '-', result];
+}

@@ -1,0 +1,207 @@
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import { PassThrough } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import type { TemporaryDirectory } from '@gantry/testkit';
+import { makeRandomFile, makeTemporaryDirectory, PATIENTLY, startPostgres } from '@gantry/testkit';
+import { execa } from 'execa';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
+import { run } from '../src/command-line/run.ts';
+import { copyEmbeddedQueue } from './embedded-template.ts';
+
+// Provided by the tests of the command line, which bundle it once for all.
+declare module 'vitest' {
+  interface ProvidedContext {
+    readonly gantry: string;
+  }
+}
+
+const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
+let home: TemporaryDirectory;
+const services: ChildProcess[] = [];
+
+const zone = process.env['TZ'];
+beforeAll(() => {
+  process.env['TZ'] = 'UTC';
+});
+afterAll(() => {
+  if (zone === undefined) delete process.env['TZ'];
+  else process.env['TZ'] = zone;
+});
+
+beforeEach(async () => {
+  home = await makeTemporaryDirectory();
+  // The real command, as the tests of the command line use it.
+  await writeFile(home.file('gantry'), `#!/bin/sh\nexec ${process.execPath} ${inject('gantry')} "$@"\n`);
+  await chmod(home.file('gantry'), 0o755);
+  await mkdir(home.file('instances'));
+});
+
+afterEach(async () => {
+  for (const service of services.splice(0)) if (service.exitCode === null && service.signalCode === null) await end(service, 'SIGTERM');
+  await home[Symbol.asyncDispose]();
+});
+
+function environment(): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env['PATH'],
+    HOME: home.path,
+    GANTRY_CONFIG: home.file('gantry.yaml'),
+    GANTRY_STATE_DIR: home.file('state'),
+    GANTRY_FLEET_NODE: 'n1',
+    TZ: 'UTC',
+  };
+}
+
+/** `HH:MM-HH:MM`, from and to minutes from now. */
+function windowAround(from: number, to: number): string {
+  const at = (minutes: number): string => new Date(Date.now() + minutes * 60_000).toISOString().slice(11, 16);
+  return `${at(from)}-${at(to)}`;
+}
+
+async function configure(window: string): Promise<void> {
+  const text = `stores: { first: { url: ${home.file('exports')} } }
+policies: { nightly: { instances: ${home.file('instances')}/, stores: first, window: "${window}" } }
+`;
+  await writeFile(home.file('gantry.yaml'), text);
+}
+
+async function makeStore(): Promise<void> {
+  await execa(home.file('gantry'), ['store', 'init', home.file('exports')], { env: environment(), extendEnv: false });
+}
+
+async function instance(name: string, os = 'raw'): Promise<void> {
+  await makeRandomFile(home.file(`${name}.img`), 64 * 1024, name);
+  await writeFile(home.file('instances', `${name}.yaml`), `name: ${name}\nos: ${os}\nhypervisor: kvm\ndisks: [{ path: ../${name}.img }]\n`);
+}
+
+interface Outcome {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command in this process, without the second that a process takes to start. */
+async function fleet(...args: readonly string[]): Promise<Outcome> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const exitCode = await run(args, { env: environment(), cwd: home.path, signal: new AbortController().signal, stdout, stderr });
+  const read = (stream: PassThrough): string => String(stream.read() ?? '').trimEnd();
+  return { exitCode, stdout: read(stdout), stderr: read(stderr) };
+}
+
+/** What a command prints with --json. */
+async function json(...args: readonly string[]): Promise<Record<string, unknown>> {
+  const { stdout, stderr } = await fleet(...args, '--json');
+  expect(stdout, stderr).not.toBe('');
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the tests say what is expected in it
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+/** Starts an agent as a process, and collects what it says. */
+function startAgent(...args: readonly string[]): { readonly child: ChildProcess; readonly said: () => string } {
+  const own = ['agent', ...args, '--gantry', home.file('gantry')];
+  const child = spawn(process.execPath, ['--conditions=@gantry/source', '--no-warnings', MAIN, ...own], {
+    env: environment(),
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  services.push(child);
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  return { child, said: () => said };
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  const ended = once(child, 'exit');
+  child.kill(signal);
+  await ended;
+}
+
+async function exportsOf(name: string): Promise<readonly string[]> {
+  const names = await readdir(home.file('exports', name)).catch((): string[] => []);
+  return names.filter((each) => /^\d{8}T/.test(each));
+}
+
+test('plan shows what would be exported, where and when, and needs no queue', async () => {
+  await instance('web1');
+  await configure('22:00-06:00');
+  const { stdout, exitCode } = await fleet('plan', '--at', '2026-11-28T00:00:00Z');
+  expect(stdout).toMatch(/^START +NODE +POLICY +INSTANCE +WINDOW ENDS\n2026-11-2\S+Z +n1 +nightly +web1 +2026-11-28T06:00:00.000Z$/);
+  expect(exitCode).toBe(0);
+  expect(await json('plan', '--at', '2026-11-28T12:00:00Z')).toMatchObject({ operation: 'plan', jobs: [], withoutWindow: [] });
+  expect(await fleet('plan', '--at', 'noon')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('[USAGE]') });
+  expect(await fleet('frobnicate')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('unknown command') });
+  expect(await fleet('planner')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('GANTRY_FLEET_DATABASE') });
+});
+
+describe('on one machine', () => {
+  test('an agent exports each instance once in its window; commands ask it, and a new agent goes on after a kill', async () => {
+    for (const name of ['web1', 'web2']) await instance(name);
+    // Half of the window has passed, so that everything may begin.
+    await configure(windowAround(-30, 29));
+    await makeStore();
+    await copyEmbeddedQueue(home.file('state', 'fleet', 'queue'));
+    const first = startAgent();
+    for (const name of ['web1', 'web2']) await expect.poll(first.said, PATIENTLY).toContain(`${name} (policy nightly): exported`);
+    expect((await json('status'))['jobs']).toMatchObject([
+      { instance: 'web1', node: 'n1', state: 'done', output: { outcome: 'exported', reference: expect.stringMatching(/^web1@/) } },
+      { instance: 'web2', node: 'n1', state: 'done' },
+    ]);
+    expect((await fleet('status')).stdout).toMatch(/^nightly +web1 +n1 +done +1 +\S+ +web1@\S+$/m);
+    expect(await fleet('report')).toMatchObject({ exitCode: 0, stdout: '2 done' });
+    await end(first.child, 'SIGKILL');
+
+    const second = startAgent();
+    await expect.poll(second.said, PATIENTLY).toContain('agent of n1: at most 2 exports at once');
+    expect(await fleet('pause')).toMatchObject({ exitCode: 0, stdout: 'nothing begins on all nodes' });
+    expect(await json('run', 'web1')).toMatchObject({ operation: 'run', node: 'n1', policy: 'nightly', instance: 'web1' });
+    expect((await fleet('status')).stdout).toContain('all nodes are paused');
+    expect(await json('cancel', 'web1')).toMatchObject({ jobs: [{ instance: 'web1' }] });
+    expect(await fleet('cancel', 'web1')).toMatchObject({ exitCode: 9, stderr: expect.stringContaining('[EXPORT_NOT_FOUND]') });
+    await json('run', 'web1');
+    await fleet('resume');
+    await expect.poll(() => exportsOf('web1'), PATIENTLY).toHaveLength(2);
+    expect(await exportsOf('web2')).toHaveLength(1);
+    expect(second.said()).not.toContain('web2');
+  });
+});
+
+describe('on PostgreSQL', () => {
+  test('a planner plans for the node, whose agent exports as its role; what failed is tried again when that is asked for', async () => {
+    await using server = await startPostgres();
+    const owner = ['--database', server.url('owner')];
+    const agent = ['--database', server.url('gantry-node-n1')];
+    await instance('web1');
+    await instance('web2', 'missing');
+    await configure(windowAround(-30, 29));
+    await makeStore();
+    expect(await fleet('planner', '--once', ...owner)).toMatchObject({ exitCode: 8, stderr: expect.stringContaining('gantry-fleet init') });
+    expect(await fleet('init', '--node', 'n1', ...owner)).toMatchObject({ exitCode: 0, stdout: 'the database is ready: n1' });
+    // Two planners at once plan the same.
+    await Promise.all([json('planner', '--once', ...owner), json('planner', '--once', ...owner)]);
+    expect(await json('planner', '--once', ...owner)).toMatchObject({ added: 0, dropped: 0, findings: 0 });
+    const { child, said } = startAgent(...agent);
+    await expect.poll(said, PATIENTLY).toContain('web1 (policy nightly): exported');
+    await expect.poll(said, PATIENTLY).toContain('web2 (policy nightly): failed');
+    await end(child, 'SIGTERM');
+    expect((await json('status', ...owner))['jobs']).toMatchObject([
+      { instance: 'web1', state: 'done' },
+      { instance: 'web2', state: 'failed', attempts: 1, output: { code: 'OS_NOT_FOUND' } },
+    ]);
+    const { exitCode, stdout } = await fleet('report', ...owner);
+    expect(exitCode).toBe(16);
+    expect(stdout).toMatch(/^1 failed: .*missing.* \[OS_NOT_FOUND\]: web2$/m);
+    await instance('web2');
+    expect(await json('redrive', ...owner)).toMatchObject({ jobs: [{ instance: 'web2', node: 'n1' }] });
+    const again = startAgent(...agent);
+    await expect.poll(again.said, PATIENTLY).toContain('web2 (policy nightly): exported');
+    expect(await exportsOf('web2')).toHaveLength(1);
+    expect(await exportsOf('web1')).toHaveLength(1);
+    expect(await fleet('status', ...agent)).toMatchObject({ exitCode: 8, stderr: expect.stringContaining('[QUEUE_UNUSABLE]') });
+  });
+});
