@@ -1,0 +1,143 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import { loadConfiguration } from '@gantry/config';
+import type { TemporaryDirectory } from '@gantry/testkit';
+import { makeTemporaryDirectory } from '@gantry/testkit';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { copyEmbeddedQueue } from '../../test/embedded-template.ts';
+import type { FleetQueue } from '../queue/fleet-queue.ts';
+import { openEmbeddedDatabase } from '../queue/open-embedded.ts';
+import { Planner } from './planner.ts';
+
+const zone = process.env['TZ'];
+beforeAll(() => {
+  process.env['TZ'] = 'UTC';
+});
+afterAll(() => {
+  if (zone === undefined) delete process.env['TZ'];
+  else process.env['TZ'] = zone;
+});
+
+let home: TemporaryDirectory;
+let queue: FleetQueue;
+let sql: (text: string) => Promise<unknown>;
+let notes: string[];
+
+beforeEach(async () => {
+  home = await makeTemporaryDirectory();
+  await copyEmbeddedQueue(home.file('queue'));
+  const opened = await openEmbeddedDatabase(home.file('queue'), { warn: () => undefined, release: () => Promise.resolve() });
+  queue = opened.queue;
+  sql = (text) => opened.database.exec(text);
+  for (const node of ['n1', 'n2']) await queue.addNode(node);
+  notes = [];
+  await mkdir(home.file('instances'));
+  for (const name of ['web1', 'web2'])
+    await writeFile(home.file('instances', `${name}.yaml`), `name: ${name}\nos: raw\nhypervisor: kvm\ndisks: [{ path: /x }]\n`);
+});
+
+afterEach(async () => {
+  await queue[Symbol.asyncDispose]();
+  await home[Symbol.asyncDispose]();
+});
+
+const NOW = new Date();
+
+/** A policy whose window began an hour ago, and lasts for two. */
+async function configure(more = ''): Promise<void> {
+  const at = (hours: number): string => new Date(NOW.getTime() + hours * 3_600_000).toISOString().slice(11, 16);
+  await writeFile(
+    home.file('gantry.yaml'),
+    `policies:
+  nightly: { instances: ${home.file('instances')}/, stores: /s, window: "${at(-1)}-${at(1)}" }
+${more}`,
+  );
+}
+
+function planner(here = 'n1'): Planner {
+  const { signal } = new AbortController();
+  const context = { signal, env: process.env, cwd: home.path, warn: () => undefined };
+  return new Planner({
+    queue,
+    configuration: () => loadConfiguration({ ...context, file: home.file('gantry.yaml') }),
+    context,
+    here,
+    note: (message) => void notes.push(message),
+  });
+}
+
+function later(hours: number): Date {
+  return new Date(NOW.getTime() + hours * 3_600_000);
+}
+
+/** Instance, node and state of each job. */
+async function jobs(): Promise<readonly string[]> {
+  return (await queue.jobs(new Date(0), NOW)).map(({ instance, node, state }) => `${instance} ${node} ${state}`).toSorted();
+}
+
+test('what the policies want is planned once; a policy without a window is named once', async () => {
+  await configure(`  hourly: { instances: ${home.file('instances')}/, stores: /s }`);
+  const own = planner();
+  expect(await own.turn(NOW)).toEqual({ added: 2, dropped: 0, findings: 0 });
+  expect(await own.turn(NOW)).toEqual({ added: 0, dropped: 0, findings: 0 });
+  expect(await planner().turn(NOW)).toEqual({ added: 0, dropped: 0, findings: 0 });
+  expect(await jobs()).toEqual(['web1 n1 waiting', 'web2 n1 waiting']);
+  // Once by each planner.
+  const message = 'policy hourly has no window: a fleet does not run it by itself';
+  expect(notes).toEqual([message, message]);
+});
+
+test('a job that is lost between the plan and the queue is planned again', async () => {
+  await configure();
+  await planner().turn(NOW);
+  await sql(`DELETE FROM gantry_jobs.job WHERE data->>'instance' = 'web1'`);
+  expect(await jobs()).toContain('web1 n1 lost');
+  expect(await planner().turn(NOW)).toMatchObject({ added: 1 });
+  expect(await jobs()).toContain('web1 n1 waiting');
+});
+
+test('instances that are on another node now wait there, those that began stay; a host that is not a node is named', async () => {
+  await configure();
+  await planner().turn(NOW);
+  await sql('UPDATE gantry_jobs.job SET start_after = now()');
+  const [attempt] = await queue.take('n1', 1);
+  const started = attempt?.data.instance ?? '';
+  const waits = started === 'web1' ? 'web2' : 'web1';
+  expect(await planner('n2').turn(NOW)).toEqual({ added: 1, dropped: 1, findings: 0 });
+  const expected = [`${started} n1 running`, `${waits} n1 lost`, `${waits} n2 waiting`];
+  expect(await jobs()).toEqual(expected.toSorted());
+  expect(await planner('n9').turn(NOW)).toMatchObject({ added: 0, dropped: 0 });
+  expect(notes).toEqual(['n9 is not a node of the fleet: 2 instances there are not exported']);
+});
+
+test('a window that passed without a turn is recorded once, and its jobs are taken back', async () => {
+  await configure();
+  const own = planner();
+  await own.turn(NOW);
+  expect(await own.turn(later(3))).toEqual({ added: 0, dropped: 2, findings: 2 });
+  expect(await own.turn(later(4))).toEqual({ added: 0, dropped: 0, findings: 0 });
+  expect(await planner().turn(later(4))).toEqual({ added: 0, dropped: 0, findings: 0 });
+  const reason = 'its turn did not come before the window ended';
+  expect(await queue.findings(new Date(0))).toMatchObject([
+    { kind: 'missed', reason },
+    { kind: 'missed', reason },
+  ]);
+  // The next night is a new one.
+  expect(await own.turn(later(24))).toMatchObject({ added: 2, findings: 0 });
+});
+
+test('an export that still runs in the next window is recorded, and followed by no second one', async () => {
+  await rename(home.file('instances', 'web2.yaml'), home.file('web2.yaml'));
+  await configure();
+  const own = planner();
+  await own.turn(NOW);
+  await sql('UPDATE gantry_jobs.job SET start_after = now()');
+  const [attempt] = await queue.take('n1', 1);
+  if (attempt === undefined) throw new Error('there is one');
+  expect(await own.turn(later(24))).toEqual({ added: 0, dropped: 0, findings: 1 });
+  expect(await queue.findings(new Date(0))).toMatchObject([
+    { kind: 'overrun', instance: 'web1', reason: expect.stringContaining('still runs on n1') },
+  ]);
+  await queue.complete(attempt, { outcome: 'exported' });
+  expect(await own.turn(later(24))).toEqual({ added: 1, dropped: 0, findings: 0 });
+});
