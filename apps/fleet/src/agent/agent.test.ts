@@ -178,6 +178,27 @@ test('one that was paused takes nothing', async () => {
   expect(await found('a')).toMatchObject({ state: 'waiting', attempts: 0 });
 });
 
+test('writes into a store that has a limit when it has a token of it, and gives that back', async () => {
+  await queue.tokens((tokens) => tokens.limit('vault', 1));
+  const goOn = await hold('a');
+  await queue.add([
+    { ...job('a'), stores: ['vault'], priority: 2 },
+    { ...job('b'), stores: ['vault'] },
+  ]);
+  await startAgent();
+  await expect.poll(async () => (await found('b'))?.output.message, PATIENTLY).toBe('vault takes no more exports at once');
+  expect(await starts('b')).toBe(0);
+  expect(await found('a')).toMatchObject({ state: 'running' });
+  await goOn();
+  await until('a', 'done');
+  await expect
+    .poll(async () => await queue.tokens((tokens) => tokens.limits()), PATIENTLY)
+    .toEqual([{ store: 'vault', atOnce: 1, held: 0 }]);
+  await sql(`UPDATE gantry_jobs.job SET start_after = now() WHERE name = 'export/${node}' AND state = 'retry'`);
+  await until('b', 'done');
+  await queue.tokens((tokens) => tokens.limit('vault', undefined));
+});
+
 /** Private members are those of the object itself. */
 function bound(target: FleetQueue, name: string | symbol): unknown {
   const value: unknown = Reflect.get(target, name);

@@ -26,6 +26,8 @@ export interface AgentOptions {
   readonly pollMs: number;
 }
 
+/** How soon a job looks again whether a store that has a limit takes its export. */
+const FULL_DELAY_SECONDS = 30;
 /** A lease is renewed three times before it ends. */
 const RENEW_MS = (LEASE_SECONDS * 1000) / 4;
 
@@ -84,6 +86,7 @@ export class Agent {
     for (const entry of this.#options.ledger.entries) {
       const { verdict } = entry;
       if (verdict === undefined) continue;
+      for (const token of entry.tokens ?? []) await queue.tokens((tokens) => tokens.release(token));
       if (await report(queue, entry, verdict)) {
         this.#options.note(`${describe(entry.data)}: ${verdict.output.outcome ?? verdict.next}${reasonOf(verdict)}`);
         await this.#options.ledger.remove(entry.id);
@@ -102,6 +105,7 @@ export class Agent {
     if (performance.now() - this.#renewedAt < Math.min(RENEW_MS, this.#options.pollMs) / 2) return;
     for (const [id, { identity }] of this.#running) {
       const entry = this.#options.ledger.get(id);
+      for (const token of entry?.tokens ?? []) await queue.tokens((tokens) => tokens.renew(token));
       if (entry === undefined || (await queue.renew(entry)) || (await queue.stateOf(entry)) !== 'cancelled') continue;
       if (entry.cancelled !== true) {
         this.#options.note(`${describe(entry.data)}: it was cancelled, and is asked to end`);
@@ -134,7 +138,13 @@ export class Agent {
       await queue.complete(attempt, { outcome: 'left', message: 'the window had ended' });
       return;
     }
-    const entry: LedgerEntry = { version: 1, id, node, retryCount, data };
+    const taken = await queue.tokens((tokens) => tokens.take(data.stores ?? []));
+    if ('full' in taken) {
+      const output = { code: 'BUSY', message: `${taken.full} takes no more exports at once` };
+      await queue.giveBack(attempt, { output, delaySeconds: FULL_DELAY_SECONDS, costsAttempt: false });
+      return;
+    }
+    const entry: LedgerEntry = { version: 1, id, node, retryCount, data, tokens: taken.tokens };
     await ledger.write(entry);
     try {
       const started = await startExport({ command: [...command, ...argumentsOf(data)], env, ...ledger.outputs(id) });

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { fleetDirectory } from '../queue/open-embedded.ts';
 import type { Attempt } from '../queue/fleet-queue.ts';
 import { attemptOutput, jobData } from '../queue/form.ts';
+import type { Token } from '../queue/store-tokens.ts';
 import type { ProcessIdentity } from './export-process.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -14,6 +15,8 @@ export interface LedgerEntry extends Attempt {
   readonly version: 1;
   /** The export; absent until it was started. */
   readonly process?: ProcessIdentity | undefined;
+  /** What it holds of stores that have limits. */
+  readonly tokens?: readonly Token[] | undefined;
   /** A user cancelled the job, and the export was asked to end. */
   readonly cancelled?: boolean | undefined;
   /** Present when the export has ended, until the queue knows it. */
@@ -33,6 +36,7 @@ const entry: z.ZodType<LedgerEntry> = z.object({
   retryCount: z.int().nonnegative(),
   data: jobData,
   process: z.object({ pid: z.int().positive(), startTime: z.int(), bootId: z.string() }).optional(),
+  tokens: z.array(z.object({ store: z.string(), id: z.uuid(), retryCount: z.int().nonnegative() })).optional(),
   cancelled: z.boolean().optional(),
   verdict: verdict.optional(),
 });

@@ -1,3 +1,4 @@
+import { isName } from '@gantry/config';
 import { GantryError } from '@gantry/core';
 import type { Context } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
@@ -60,4 +61,15 @@ export async function runPause(
   await ask(context, options, { command: operation, node: name }, outcome);
   const what = node === undefined ? 'all nodes' : name;
   context.output.result({ operation, node: name }, [operation === 'pause' ? `nothing begins on ${what}` : `${what} may begin exports`]);
+}
+
+/** Runs `gantry-fleet limit`: how many exports of all nodes at once are written into a store. */
+export async function runLimit(context: Context, store: string, atOnce: number | undefined, options: QueueOptions): Promise<void> {
+  if (!isName(store)) {
+    const message = `"${store}" is not the name of a store in gantry.yaml`;
+    throw new GantryError('USAGE', { message, hint: 'Stores that policies name by their addresses cannot have a limit.' });
+  }
+  await ask(context, options, { command: 'limit', store, atOnce }, outcome);
+  const line = atOnce === undefined ? `${store} has no limit` : `${store} takes ${atOnce === 1 ? '1 export' : `${atOnce} exports`} at once`;
+  context.output.result({ operation: 'limit', store, atOnce }, [line]);
 }

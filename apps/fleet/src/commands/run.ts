@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { assertPolicies } from '@gantry/config';
+import { assertPolicies, isName } from '@gantry/config';
 import { GantryError, isSameHost } from '@gantry/core';
 import type { Context } from '../command-line/context.ts';
 import { configurationOf, describeProblems, openContext } from '../command-line/context.ts';
@@ -31,7 +31,8 @@ export async function runRun(context: Context, name: string, { config, policy, .
     throw new GantryError('INSTANCE_ELSEWHERE', { message, hint: 'gantry-fleet init --node adds nodes.' });
   }
   const id = randomUUID();
-  await ask(context, options, { command: 'run', id, node, policy: from, instance: name }, outcome);
+  const stores = (configuration.policies.get(from)?.stores ?? []).filter(isName);
+  await ask(context, options, { command: 'run', id, node, policy: from, instance: name, stores }, outcome);
   context.output.result({ operation: 'run', id, node, policy: from, instance: name }, [`${id}: ${name} on ${node}`]);
 }
 

@@ -12,8 +12,13 @@ export async function runStatus(context: Context, options: QueueOptions): Promis
   const status = await askStatus(context, options, STATUS_DAYS);
   const jobs = newestOf(status.jobs);
   const lines = jobs.length === 0 ? ['no exports are planned'] : tableLines([HEADINGS, ...jobs.map(rowOf)]);
+  const limits = status.limits.map(({ store, atOnce, held }) => `${store}: ${held} of ${atOnce} exports at once`);
   const paused = status.paused.map((node) => (node === '*' ? 'all nodes are paused' : `${node} is paused`));
-  context.output.result({ operation: 'status', nodes: status.nodes, paused: status.paused, jobs }, [...lines, ...paused]);
+  context.output.result({ operation: 'status', nodes: status.nodes, paused: status.paused, limits: status.limits, jobs }, [
+    ...lines,
+    ...limits,
+    ...paused,
+  ]);
 }
 
 const HEADINGS = ['POLICY', 'INSTANCE', 'NODE', 'STATE', 'ATTEMPTS', 'SINCE', 'RESULT'];

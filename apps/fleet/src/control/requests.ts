@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { DatedFinding, FleetJob, FleetQueue } from '../queue/fleet-queue.ts';
 import { attemptOutput } from '../queue/form.ts';
+import type { StoreLimit } from '../queue/store-tokens.ts';
 
 interface OfJob {
   readonly id: string;
@@ -11,17 +12,20 @@ interface OfJob {
 export type Request =
   /** `since`: ISO 8601, UTC. */
   | { readonly command: 'status'; readonly since: string }
-  | ({ readonly command: 'run'; readonly policy: string; readonly instance: string } & OfJob)
+  | ({ readonly command: 'run'; readonly policy: string; readonly instance: string; readonly stores: readonly string[] } & OfJob)
   | ({ readonly command: 'cancel' | 'redrive' } & OfJob)
-  | { readonly command: 'pause' | 'resume'; readonly node: string };
+  | { readonly command: 'pause' | 'resume'; readonly node: string }
+  /** `atOnce` absent: it has no limit any more. */
+  | { readonly command: 'limit'; readonly store: string; readonly atOnce?: number | undefined };
 
 const ofJob = { id: z.uuid(), node: z.string() };
 
 export const request: z.ZodType<Request> = z.union([
   z.object({ command: z.literal('status'), since: z.iso.datetime() }),
-  z.object({ command: z.literal('run'), policy: z.string(), instance: z.string(), ...ofJob }),
+  z.object({ command: z.literal('run'), policy: z.string(), instance: z.string(), stores: z.array(z.string()), ...ofJob }),
   z.object({ command: z.enum(['cancel', 'redrive']), ...ofJob }),
   z.object({ command: z.enum(['pause', 'resume']), node: z.string() }),
+  z.object({ command: z.literal('limit'), store: z.string(), atOnce: z.int().positive().optional() }),
 ]);
 
 /** What a queue has. */
@@ -29,6 +33,7 @@ export interface FleetStatus {
   readonly nodes: readonly string[];
   /** Nodes on which nothing begins; `*`: on all. */
   readonly paused: readonly string[];
+  readonly limits: readonly StoreLimit[];
   readonly jobs: readonly FleetJob[];
   readonly findings: readonly DatedFinding[];
 }
@@ -39,6 +44,7 @@ const date = z.coerce.date();
 export const fleetStatus: z.ZodType<FleetStatus> = z.object({
   nodes: z.array(z.string()),
   paused: z.array(z.string()),
+  limits: z.array(z.object({ store: z.string(), atOnce: z.number(), held: z.number() })),
   jobs: z.array(
     z.object({
       id: z.string(),
@@ -83,7 +89,8 @@ export async function answer(queue: FleetQueue, asked: Request): Promise<unknown
         await queue.jobs(since),
         await queue.findings(since),
       ];
-      return { nodes, paused, jobs, findings };
+      const limits = await queue.tokens((tokens) => tokens.limits());
+      return { nodes, paused, limits, jobs, findings };
     }
     case 'run':
       await queue.ask(asked);
@@ -94,6 +101,9 @@ export async function answer(queue: FleetQueue, asked: Request): Promise<unknown
       return { done: await queue.redrive(asked) };
     case 'pause':
       await queue.pause(asked.node);
+      return { done: true };
+    case 'limit':
+      await queue.tokens((tokens) => tokens.limit(asked.store, asked.atOnce));
       return { done: true };
     case 'resume':
       await queue.resume(asked.node);

@@ -18,6 +18,8 @@ export interface PlannedJob extends Subject {
   /** The node whose agent is to run it. */
   readonly node: string;
   readonly window: Occurrence;
+  /** Names of the stores that it is written into. */
+  readonly stores?: readonly string[] | undefined;
   /** It does not begin earlier. */
   readonly startAfter: Date;
   /** Higher ones come first. */

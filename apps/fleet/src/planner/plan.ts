@@ -12,6 +12,8 @@ const MAX_MISSED_WINDOWS = 31;
 /** An instance that a policy selects, and where its disks are. */
 export interface PlacedInstance extends Subject {
   readonly node: string;
+  /** Names of the stores of its policy. */
+  readonly stores?: readonly string[] | undefined;
   /** When its newest good export was made, as far as the fleet knows. */
   readonly lastGood?: Date | undefined;
 }
@@ -120,7 +122,7 @@ function reasonOfMiss(known: readonly KnownJob[]): string | undefined {
 
 /** What a window that is open needs. */
 function planWindow(instance: PlacedInstance, window: Occurrence, known: readonly KnownJob[], now: Date): Part {
-  const { policy, instance: name, node, lastGood } = instance;
+  const { policy, instance: name, node, stores, lastGood } = instance;
   const id = jobId(instance, window.begin);
   const own = known.filter((each) => each.id === id);
   const isHere = (each: KnownJob): boolean => each.node === node;
@@ -132,15 +134,8 @@ function planWindow(instance: PlacedInstance, window: Occurrence, known: readonl
     const reason = `the export of the window that began at ${earlier.begin.toISOString()} still runs on ${earlier.node}`;
     return { add: [], drop, findings: [findingOf('overrun', instance, window, reason)] };
   }
-  const job = {
-    id,
-    policy,
-    instance: name,
-    node,
-    window,
-    startAfter: startIn(window, instance, SPREAD),
-    priority: priorityOf(lastGood, now),
-  };
+  const startAfter = startIn(window, instance, SPREAD);
+  const job = { id, policy, instance: name, node, window, stores, startAfter, priority: priorityOf(lastGood, now) };
   return { add: [job], drop, findings: [] };
 }
 

@@ -1,4 +1,5 @@
 import type { Configuration, OpenContext } from '@gantry/config';
+import { isName } from '@gantry/config';
 import { isSameHost } from '@gantry/core';
 import type { FleetJob, FleetQueue } from '../queue/fleet-queue.ts';
 import { KEEP_DAYS } from '../queue/fleet-queue.ts';
@@ -60,7 +61,8 @@ export class Planner {
     const jobs = await queue.jobs(new Date(now.getTime() - days * DAY_MS), now);
     this.#isFirst = false;
     addLastGood(this.#lastGood, jobs);
-    const placed = onNodes(instances, await queue.nodes(), this.#lastGood, say);
+    const stores = new Map(policies.map((policy) => [policy.name, policy.stores.filter(isName)]));
+    const placed = onNodes(instances, await queue.nodes(), { stores, lastGood: this.#lastGood }, say);
     const plan = planFleet({ policies, instances: placed, known: jobs.flatMap(asKnown), now });
     for (const name of plan.withoutWindow) say(`policy ${name} has no window: a fleet does not run it by itself`);
     for (const message of said) if (!this.#said.has(message)) note(message);
@@ -86,11 +88,18 @@ export class Planner {
   }
 }
 
+interface Known {
+  /** Names of the stores of each policy. */
+  readonly stores: ReadonlyMap<string, readonly string[]>;
+  /** When the newest good export of each subject ended. */
+  readonly lastGood: ReadonlyMap<string, Date>;
+}
+
 /** Places instances on the nodes of the fleet. Those on other hosts are left out, with a message for each host. */
 function onNodes(
   instances: readonly FoundInstance[],
   nodes: readonly string[],
-  lastGood: ReadonlyMap<string, Date>,
+  { stores, lastGood }: Known,
   say: (message: string) => void,
 ): readonly PlacedInstance[] {
   const placed: PlacedInstance[] = [];
@@ -99,7 +108,7 @@ function onNodes(
     const { policy, instance, host } = found;
     const node = nodes.find((name) => isSameHost(name, host));
     if (node === undefined) missing.set(host, (missing.get(host) ?? 0) + 1);
-    else placed.push({ policy, instance, node, lastGood: lastGood.get(subjectKey(found)) });
+    else placed.push({ policy, instance, node, stores: stores.get(policy), lastGood: lastGood.get(subjectKey(found)) });
   }
   for (const [host, count] of missing)
     say(`${host} is not a node of the fleet: ${count === 1 ? '1 instance there is' : `${count} instances there are`} not exported`);

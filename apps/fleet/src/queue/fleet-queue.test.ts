@@ -8,6 +8,7 @@ import { jobId } from '../planner/job.ts';
 import type { PlannedJob } from '../planner/job.ts';
 import type { FleetJob, FleetQueue } from './fleet-queue.ts';
 import { openEmbedded, openEmbeddedDatabase } from './open-embedded.ts';
+import type { Token } from './store-tokens.ts';
 import { initPostgres, openPostgres } from './open-postgres.ts';
 
 const scope = new AsyncDisposableStack();
@@ -210,6 +211,50 @@ describe.each([
     expect(await asNode.paused()).toEqual(['*', 'n1']);
     for (const paused of ['*', 'n1']) await queue.resume(paused);
     expect(await asNode.paused()).toEqual([]);
+  });
+
+  test('a store that has a limit gives that many tokens; those given back, and those whose lease ended, are free again', async () => {
+    await queue.tokens((tokens) => tokens.limit('vault', 2));
+    const takeOne = async (): Promise<Token | undefined> => {
+      const taken = await asNode.tokens((tokens) => tokens.take(['vault', 'without']));
+      return 'full' in taken ? undefined : taken.tokens[0];
+    };
+    const [first, second] = [await takeOne(), await takeOne()];
+    expect(await asNode.tokens((tokens) => tokens.take(['vault', 'without']))).toEqual({ full: 'vault' });
+    expect(await queue.tokens((tokens) => tokens.limits())).toEqual([{ store: 'vault', atOnce: 2, held: 2 }]);
+    if (first === undefined || second === undefined) throw new Error('there were two');
+    await asNode.tokens((tokens) => tokens.release(first));
+    const third = await takeOne();
+    expect(third).toMatchObject({ store: 'vault', id: first.id, retryCount: 1 });
+    await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h' WHERE id = '${second.id}'`);
+    await sql('UPDATE gantry_jobs.queue SET monitor_on = NULL, monitor_claim_on = NULL');
+    await queue.supervise();
+    const fourth = await takeOne();
+    expect(fourth).toMatchObject({ id: second.id });
+    // What held it before has it no longer, and gives nothing back.
+    expect(await asNode.tokens((tokens) => tokens.renew(second))).toBe(false);
+    await asNode.tokens((tokens) => tokens.release(second));
+    expect(await takeOne()).toBeUndefined();
+    await queue.tokens((tokens) => tokens.limit('vault', 1));
+    for (const held of [third, fourth]) if (held !== undefined) await asNode.tokens((tokens) => tokens.release(held));
+    await queue.supervise();
+    const last = await takeOne();
+    expect([last?.store, await takeOne()]).toEqual(['vault', undefined]);
+    await queue.tokens((tokens) => tokens.limit('vault', undefined));
+    expect(await queue.tokens((tokens) => tokens.take(['vault']))).toEqual({ tokens: [] });
+    expect(await queue.tokens((tokens) => tokens.limits())).toEqual([]);
+  });
+
+  test('tokens that are lost are made again, and those that should not be there go', async () => {
+    await queue.tokens((tokens) => tokens.limit('shelf', 2));
+    await sql(`DELETE FROM gantry_jobs.job WHERE id = (SELECT id FROM gantry_jobs.job WHERE name = 'token/shelf' LIMIT 1)`);
+    await sql(`INSERT INTO gantry_jobs.job (name) VALUES ('token/shelf')`);
+    await sql(`INSERT INTO gantry_jobs.job (name, state) VALUES ('token/shelf', 'failed')`);
+    await queue.supervise();
+    const taken = [];
+    for (let turn = 0; turn < 3; turn += 1) taken.push(await asNode.tokens((tokens) => tokens.take(['shelf'])));
+    expect(taken.map((each) => 'full' in each)).toEqual([false, false, true]);
+    await queue.tokens((tokens) => tokens.limit('shelf', undefined));
   });
 
   test('forgets what is older than a month', async () => {

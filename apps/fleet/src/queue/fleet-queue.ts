@@ -8,6 +8,7 @@ import { queueFailure } from './failure.ts';
 import type { AttemptOutput, BossState, JobData } from './form.ts';
 import { attemptOutput, bossState, jobData, knownState } from './form.ts';
 import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, queueOf } from './names.ts';
+import { StoreTokens } from './store-tokens.ts';
 
 /** An attempt of a job that an agent has. Everything that is said of it counts only while it is the job's current one. */
 export interface Attempt {
@@ -90,12 +91,14 @@ export class FleetQueue implements AsyncDisposable {
   readonly #boss: PgBoss;
   readonly #db: Db;
   readonly #close: () => Promise<void>;
+  readonly #tokens: StoreTokens;
 
   /** @param close ends what the queue is in */
   constructor(boss: PgBoss, close: () => Promise<void>) {
     this.#boss = boss;
     this.#db = boss.getDb();
     this.#close = close;
+    this.#tokens = new StoreTokens(boss, { leaseSeconds: LEASE_SECONDS, maxSeconds: MAX_RUN_SECONDS });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -127,9 +130,9 @@ export class FleetQueue implements AsyncDisposable {
     await this.#call(async () => {
       for (const [node, own] of Map.groupBy(jobs, ({ node }) => node)) {
         await this.#remember(own.map(({ id, policy, instance, window: { begin, end } }) => ({ id, node, policy, instance, begin, end })));
-        const inserts = own.map(({ id, policy, instance, window, priority, startAfter }) => ({
+        const inserts = own.map(({ id, policy, instance, window, stores, priority, startAfter }) => ({
           id,
-          data: { policy, instance, window: { begin: window.begin.toISOString(), end: window.end.toISOString() } },
+          data: { policy, instance, stores, window: { begin: window.begin.toISOString(), end: window.end.toISOString() } },
           priority,
           startAfter,
         }));
@@ -139,10 +142,10 @@ export class FleetQueue implements AsyncDisposable {
   }
 
   /** Puts an export into the queue of a node that begins as soon as it can, without a window. */
-  async ask({ id, node, policy, instance }: Pick<PlannedJob, 'id' | 'node' | 'policy' | 'instance'>): Promise<void> {
+  async ask({ id, node, policy, instance, stores }: Pick<PlannedJob, 'id' | 'node' | 'policy' | 'instance' | 'stores'>): Promise<void> {
     await this.#call(async () => {
       await this.#remember([{ id, node, policy, instance, begin: null, end: null }]);
-      await this.#boss.insert(queueOf(node), [{ id, data: { policy, instance }, priority: ASKED_PRIORITY }]);
+      await this.#boss.insert(queueOf(node), [{ id, data: { policy, instance, stores }, priority: ASKED_PRIORITY }]);
     });
   }
 
@@ -236,7 +239,15 @@ export class FleetQueue implements AsyncDisposable {
 
   /** Hands out again what agents that are gone had. Done by the planner, which calls it regularly. */
   async supervise(): Promise<void> {
-    await this.#call(() => this.#boss.supervise());
+    await this.#call(async () => {
+      await this.#boss.supervise();
+      await this.#tokens.heal();
+    });
+  }
+
+  /** Uses the limits of stores. */
+  async tokens<T>(work: (tokens: StoreTokens) => Promise<T>): Promise<T> {
+    return await this.#call(() => work(this.#tokens));
   }
 
   /** Takes jobs of a node whose time has come, those with the highest priority first. */

@@ -28,12 +28,15 @@ export interface JobData {
   readonly instance: string;
   /** ISO 8601, UTC. Absent where a user asked for it: it is not bound to a window. */
   readonly window?: { readonly begin: string; readonly end: string } | undefined;
+  /** Names of stores that it is written into, which may have limits. */
+  readonly stores?: readonly string[] | undefined;
 }
 
 export const jobData: z.ZodType<JobData> = z.object({
   policy: z.string().min(1),
   instance: z.string().min(1),
   window: z.object({ begin: z.iso.datetime(), end: z.iso.datetime() }).optional(),
+  stores: z.array(z.string()).optional(),
 });
 
 /** States of pg-boss. */

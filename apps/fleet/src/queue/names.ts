@@ -7,6 +7,7 @@ export const FLEET_SCHEMA = 'gantry_fleet';
 
 const ROLE_PREFIX = 'gantry-node-';
 const QUEUE_PREFIX = 'export/';
+const TOKEN_PREFIX = 'token/';
 /** PostgreSQL cuts names off after 63 bytes: two nodes could have one role. */
 const MAX_NODE_NAME_BYTES = 63 - ROLE_PREFIX.length;
 const NODE_NAME = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/;
@@ -16,6 +17,11 @@ export function queueOf(node: string): string {
   return `${QUEUE_PREFIX}${node}`;
 }
 
+/** The queue of the tokens of a store. */
+export function tokenQueueOf(store: string): string {
+  return `${TOKEN_PREFIX}${store}`;
+}
+
 /** The role of PostgreSQL with which the agent of a node connects. */
 export function roleOf(node: string): string {
   return `${ROLE_PREFIX}${node}`;
@@ -23,6 +29,9 @@ export function roleOf(node: string): string {
 
 /** SQL for the queue of the role that asks; nothing for a role that is not one of a node. */
 export const OWN_QUEUE_SQL: string = `CASE WHEN starts_with(current_user, '${ROLE_PREFIX}') THEN '${QUEUE_PREFIX}' || substr(current_user, ${ROLE_PREFIX.length + 1}) END`;
+
+/** SQL for queues that all nodes share. */
+export const SHARED_QUEUE_SQL: string = `starts_with(name, '${TOKEN_PREFIX}')`;
 
 /** SQL for the node of the role that asks. */
 export const OWN_NODE_SQL: string = `CASE WHEN starts_with(current_user, '${ROLE_PREFIX}') THEN substr(current_user, ${ROLE_PREFIX.length + 1}) END`;

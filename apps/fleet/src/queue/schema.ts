@@ -1,4 +1,4 @@
-import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, OWN_NODE_SQL, OWN_QUEUE_SQL } from './names.ts';
+import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, OWN_NODE_SQL, OWN_QUEUE_SQL, SHARED_QUEUE_SQL } from './names.ts';
 
 /** The version of the tables of {@link FLEET_TABLES}. */
 export const FLEET_VERSION = 1;
@@ -43,6 +43,10 @@ export const FLEET_TABLES: string = `
     found_on timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (kind, id)
   );
+  CREATE TABLE IF NOT EXISTS ${FLEET}.store_limit (
+    store text PRIMARY KEY,
+    at_once int NOT NULL CHECK (at_once > 0)
+  );
   CREATE TABLE IF NOT EXISTS ${FLEET}.pause (
     node text PRIMARY KEY,
     since timestamptz NOT NULL DEFAULT now()
@@ -53,7 +57,7 @@ export const FLEET_TABLES: string = `
 const NODES = 'gantry_nodes';
 
 /**
- * What the roles of nodes may do: use their own jobs, and read what pg-boss looks at when it starts. Everything else is denied, by missing
+ * What the roles of nodes may do: use their own jobs and the tokens of stores, and read what pg-boss looks at when it starts. Everything else is denied, by missing
  * rights and by row-level security on every table, partitions of `job` too: what leads past a parent table finds the same rule.
  *
  * A job that a node changes may not name a dead letter queue, or be the source of another one: the owner's maintenance, which no rule binds,
@@ -88,15 +92,15 @@ export const NODE_RIGHTS: string = `
       EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO ${NODES}', place.name);
       EXECUTE format('DROP POLICY IF EXISTS own_jobs ON %s', place.name);
       EXECUTE format($policy$
-        CREATE POLICY own_jobs ON %s TO ${NODES} USING (name = ${OWN_QUEUE_SQL})
+        CREATE POLICY own_jobs ON %s TO ${NODES} USING (name = ${OWN_QUEUE_SQL} OR ${SHARED_QUEUE_SQL})
         WITH CHECK (
-          name = ${OWN_QUEUE_SQL} AND dead_letter IS NULL AND source_id IS NULL AND source_name IS NULL
+          (name = ${OWN_QUEUE_SQL} OR ${SHARED_QUEUE_SQL}) AND dead_letter IS NULL AND source_id IS NULL AND source_name IS NULL
           AND NOT blocked AND NOT blocking AND pending_dependencies = 0
         )
       $policy$, place.name);
     END LOOP;
     DROP POLICY IF EXISTS own_queue ON ${JOBS}.queue;
-    CREATE POLICY own_queue ON ${JOBS}.queue FOR SELECT TO ${NODES} USING (name = ${OWN_QUEUE_SQL});
+    CREATE POLICY own_queue ON ${JOBS}.queue FOR SELECT TO ${NODES} USING (name = ${OWN_QUEUE_SQL} OR ${SHARED_QUEUE_SQL});
     DROP POLICY IF EXISTS version ON ${JOBS}.version;
     CREATE POLICY version ON ${JOBS}.version FOR SELECT TO ${NODES} USING (true);
     DROP POLICY IF EXISTS version ON ${FLEET}.version;

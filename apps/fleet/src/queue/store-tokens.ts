@@ -1,0 +1,149 @@
+import type { Db, PgBoss } from 'pg-boss';
+import { z } from 'zod';
+import { uuidOfName } from '../planner/uuid.ts';
+import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, tokenQueueOf } from './names.ts';
+
+/** Made at random once, for names of tokens. */
+const NAMESPACE = '6d0c8a0e-5f8b-4c56-9f0c-2b0d6f3f9a47';
+
+/** A token that an agent holds: it may write one export into a store. */
+export interface Token {
+  readonly store: string;
+  readonly id: string;
+  readonly retryCount: number;
+}
+
+/** How many exports of all nodes at once may be written into a store. */
+export interface StoreLimit {
+  readonly store: string;
+  readonly atOnce: number;
+  /** Tokens that agents hold now. */
+  readonly held: number;
+}
+
+export interface TokenOptions {
+  /** Without a sign of its agent for so long, a token is free again. */
+  readonly leaseSeconds: number;
+  /** The longest that pg-boss lets a job run. */
+  readonly maxSeconds: number;
+}
+
+/** A token is handed out again and again; pg-boss counts each time. */
+const RETRY_LIMIT = 1_000_000_000;
+const TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600;
+
+/** What pg-boss says of a queue that is missing: the store has no limit. */
+const NO_QUEUE = 'PGBOSS_QUEUE_NOT_FOUND';
+
+const affected = z.object({ affected: z.number() });
+const limitRow = z.object({ store: z.string(), at_once: z.number(), held: z.coerce.number() });
+
+/**
+ * Limits of stores across nodes: a queue for each store that has one, with as many jobs as exports may be written at once. To hold a token is
+ * to have its job, with a lease like any other: what an agent that is gone held is free after that.
+ */
+export class StoreTokens {
+  readonly #boss: PgBoss;
+  readonly #db: Db;
+  readonly #options: TokenOptions;
+
+  constructor(boss: PgBoss, options: TokenOptions) {
+    this.#boss = boss;
+    this.#db = boss.getDb();
+    this.#options = options;
+  }
+
+  /** Limits a store, or (`undefined`) no longer. By the owner alone. */
+  async limit(store: string, atOnce: number | undefined): Promise<void> {
+    if (atOnce === undefined) {
+      await this.#db.executeSql(`DELETE FROM ${FLEET}.store_limit WHERE store = $1`, [store]);
+      await unlessMissing(() => this.#boss.deleteQueue(tokenQueueOf(store)));
+      return;
+    }
+    const sql = `INSERT INTO ${FLEET}.store_limit (store, at_once) VALUES ($1, $2) ON CONFLICT (store) DO UPDATE SET at_once = $2`;
+    await this.#db.executeSql(sql, [store, atOnce]);
+    await this.heal();
+  }
+
+  /** The limits, and how many tokens are held. By the owner alone. */
+  async limits(): Promise<readonly StoreLimit[]> {
+    const { rows } = await this.#db.executeSql(
+      `SELECT l.store, l.at_once, (SELECT count(*) FROM ${JOBS}.job j WHERE j.name = '${tokenQueueOf('')}' || l.store AND j.state = 'active') AS held
+       FROM ${FLEET}.store_limit l ORDER BY l.store`,
+    );
+    return z
+      .array(limitRow)
+      .parse(rows)
+      .map(({ store, at_once: atOnce, held }) => ({ store, atOnce, held }));
+  }
+
+  /** Makes tokens that are missing, and removes those that should not be there and are not held. By the planner, each turn. */
+  async heal(): Promise<void> {
+    for (const { store, atOnce } of await this.limits()) {
+      const queue = tokenQueueOf(store);
+      await this.#boss.createQueue(queue, {
+        retryLimit: RETRY_LIMIT,
+        retryDelay: 0,
+        heartbeatSeconds: this.#options.leaseSeconds,
+        expireInSeconds: this.#options.maxSeconds,
+        retentionSeconds: TEN_YEARS_SECONDS,
+      });
+      const ids = Array.from({ length: atOnce }, (_, index) => uuidOfName(NAMESPACE, JSON.stringify([store, index])));
+      const surplus = `DELETE FROM ${JOBS}.job WHERE name = $1 AND NOT (id = ANY($2::uuid[])) AND state <> 'active'`;
+      await this.#db.executeSql(surplus, [queue, ids]);
+      const ended = `DELETE FROM ${JOBS}.job WHERE name = $1 AND state > 'active'`;
+      await this.#db.executeSql(ended, [queue]);
+      await this.#boss.insert(
+        queue,
+        ids.map((id) => ({ id })),
+      );
+    }
+  }
+
+  /**
+   * Takes a token of each of these stores that has a limit.
+   *
+   * @returns the store that has none left; then none is held
+   */
+  async take(stores: readonly string[]): Promise<{ readonly tokens: readonly Token[] } | { readonly full: string }> {
+    const tokens: Token[] = [];
+    // In one order: two agents that need the same stores do not hold one each and wait for the other.
+    for (const store of stores.toSorted()) {
+      const [token, isLimited] = await this.#takeOne(store);
+      if (token !== undefined) tokens.push(token);
+      else if (isLimited) {
+        for (const held of tokens) await this.release(held);
+        return { full: store };
+      }
+    }
+    return { tokens };
+  }
+
+  async #takeOne(store: string): Promise<readonly [Token | undefined, isLimited: boolean]> {
+    const jobs = await unlessMissing(() => this.#boss.fetch(tokenQueueOf(store)));
+    if (jobs === undefined) return [undefined, false];
+    const [job] = jobs;
+    return [job && { store, id: job.id, retryCount: job.retryCount }, true];
+  }
+
+  /** Renews the lease of a token. @returns whether it was still held */
+  async renew({ store, id, retryCount }: Token): Promise<boolean> {
+    const response = await unlessMissing(() => this.#boss.touch(tokenQueueOf(store), { id, retryCount }));
+    return response !== undefined && affected.parse(response).affected === 1;
+  }
+
+  /** Gives a token back; one that is held no longer changes nothing. */
+  async release({ store, id, retryCount }: Token): Promise<void> {
+    await unlessMissing(() => this.#boss.fail(tokenQueueOf(store), { id, retryCount }));
+  }
+}
+
+/** @returns undefined where the queue is missing: the store has no limit, or has none any more */
+async function unlessMissing<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === NO_QUEUE) return undefined;
+    throw error;
+  }
+}
