@@ -9,27 +9,32 @@ import type { FleetQueue } from '../queue/fleet-queue.ts';
 import { openEmbeddedDatabase } from '../queue/open-embedded.ts';
 import { Planner } from './planner.ts';
 
+const scope = new AsyncDisposableStack();
+let queue: FleetQueue;
+let sql: (text: string) => Promise<unknown>;
+
 const zone = process.env['TZ'];
-beforeAll(() => {
+beforeAll(async () => {
   process.env['TZ'] = 'UTC';
+  const place = scope.use(await makeTemporaryDirectory());
+  await copyEmbeddedQueue(place.file('queue'));
+  const opened = await openEmbeddedDatabase(place.file('queue'), { warn: () => undefined, release: () => Promise.resolve() });
+  queue = scope.use(opened.queue);
+  sql = (text) => opened.database.exec(text);
+  for (const node of ['n1', 'n2']) await queue.addNode(node);
 });
-afterAll(() => {
+afterAll(async () => {
   if (zone === undefined) delete process.env['TZ'];
   else process.env['TZ'] = zone;
+  await scope.disposeAsync();
 });
 
 let home: TemporaryDirectory;
-let queue: FleetQueue;
-let sql: (text: string) => Promise<unknown>;
 let notes: string[];
 
 beforeEach(async () => {
   home = await makeTemporaryDirectory();
-  await copyEmbeddedQueue(home.file('queue'));
-  const opened = await openEmbeddedDatabase(home.file('queue'), { warn: () => undefined, release: () => Promise.resolve() });
-  queue = opened.queue;
-  sql = (text) => opened.database.exec(text);
-  for (const node of ['n1', 'n2']) await queue.addNode(node);
+  await sql('DELETE FROM gantry_jobs.job; DELETE FROM gantry_fleet.planned; DELETE FROM gantry_fleet.finding');
   notes = [];
   await mkdir(home.file('instances'));
   for (const name of ['web1', 'web2'])
@@ -37,7 +42,6 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await queue[Symbol.asyncDispose]();
   await home[Symbol.asyncDispose]();
 });
 

@@ -106,9 +106,14 @@ describe.each([
   });
 
   test('hands out what has the highest priority first, and nothing before its time', async () => {
-    await queue.add([job('low', 'n1', { priority: 1 }), job('high', 'n1', { priority: 9 }), job('later', 'n1', { startAfter: END })]);
+    await queue.add([
+      job('low', 'n1', { priority: 1 }),
+      job('middle', 'n1', { priority: 5 }),
+      job('high', 'n1', { priority: 9 }),
+      job('later', 'n1', { startAfter: END }),
+    ]);
     expect((await asNode.take('n1', 1)).map(({ data }) => data.instance)).toEqual(['high']);
-    expect((await asNode.take('n1', 9)).map(({ data }) => data.instance)).toEqual(['low']);
+    expect((await asNode.take('n1', 9)).map(({ data }) => data.instance)).toEqual(['middle', 'low']);
     expect(await found('later')).toMatchObject([{ state: 'waiting', startAfter: END }]);
   });
 

@@ -252,9 +252,10 @@ export class FleetQueue implements AsyncDisposable {
 
   /** Takes jobs of a node whose time has come, those with the highest priority first. */
   async take(node: string, count: number): Promise<readonly Attempt[]> {
-    const jobs = await this.#call(() => this.#boss.fetch<unknown>(queueOf(node), { batchSize: count }));
+    const jobs = await this.#call(() => this.#boss.fetch<unknown>(queueOf(node), { batchSize: count, includeMetadata: true }));
     const attempts: Attempt[] = [];
-    for (const { id, retryCount, data } of jobs) {
+    // They come in any order.
+    for (const { id, retryCount, data } of jobs.toSorted((a, b) => b.priority - a.priority)) {
       const parsed = jobData.safeParse(data);
       if (parsed.success) attempts.push({ id, node, retryCount, data: parsed.data });
       else

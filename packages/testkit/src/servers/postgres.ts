@@ -4,6 +4,7 @@ import { makeTemporaryDirectory } from '../disks/temporary-directory.ts';
 import type { Daemon } from './daemon.ts';
 import { startDaemon } from './daemon.ts';
 import { findFreePorts } from './free-ports.ts';
+import { endTree } from './process-tree.ts';
 
 /** A PostgreSQL server of Debian on 127.0.0.1, which asks nobody for a password. */
 export interface PostgresServer extends AsyncDisposable {
@@ -64,7 +65,11 @@ export async function startPostgres({ connections = 50 }: PostgresOptions = {}):
     port,
     pid: () => server.pid,
     url: (role) => `postgres://${encodeURIComponent(role)}@127.0.0.1:${port}/postgres`,
-    kill: () => server.kill(),
+    kill: async () => {
+      // A process of the server may answer once more after the one that started it is gone.
+      await endTree(server.pid);
+      await server.kill();
+    },
     restart: async () => {
       server = await start();
     },

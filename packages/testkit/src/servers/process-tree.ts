@@ -1,4 +1,5 @@
 import { readFile, readdir } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** A process and all of its current descendants, the process itself first. */
 export async function processTree(pid: number): Promise<readonly number[]> {
@@ -18,6 +19,18 @@ export async function processTree(pid: number): Promise<readonly number[]> {
 /** Kills a process and its descendants with SIGKILL. */
 export async function killTree(pid: number): Promise<void> {
   for (const each of await processTree(pid)) killOne(each);
+}
+
+/** Kills a process and its descendants with SIGKILL, and waits until all of them have ended; a zombie has. */
+export async function endTree(pid: number): Promise<void> {
+  const tree = await processTree(pid);
+  for (const each of tree) killOne(each);
+  for (const each of tree) while (await runs(each)) await delay(10);
+}
+
+async function runs(pid: number): Promise<boolean> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return text !== '' && !/^[ZX]/.test(text.slice(text.lastIndexOf(')') + 2));
 }
 
 /** Sends a signal to a process, unless it has ended. */
