@@ -136,6 +136,9 @@ test('plan shows what would be exported, where and when, and needs no queue', as
   expect(await json('plan', '--at', '2026-11-28T12:00:00Z')).toMatchObject({ operation: 'plan', jobs: [], withoutWindow: [] });
   expect(await fleet('plan', '--at', 'noon')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('[USAGE]') });
   expect(await fleet('frobnicate')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('unknown command') });
+  expect(await fleet()).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('which command to run is missing [USAGE]') });
+  expect(await fleet('limit', '/x', '3')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('is not the name of a store') });
+  expect(await fleet('limit', 'vault', 'few')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('a whole number') });
   expect(await fleet('planner')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('GANTRY_FLEET_DATABASE') });
 });
 

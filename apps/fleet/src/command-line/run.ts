@@ -32,6 +32,8 @@ export async function run(args: readonly string[], { env, cwd, signal, stdout, s
   }
 }
 
-function usageError({ message }: CommanderError): GantryError {
-  return new GantryError('USAGE', { message: message.replace(/^error: /, ''), hint: 'gantry-fleet help shows the commands.' });
+function usageError({ code, message }: CommanderError): GantryError {
+  // What the parser says where it would show the help of all commands.
+  const text = code === 'commander.help' ? 'which command to run is missing' : message.replace(/^error: /, '');
+  return new GantryError('USAGE', { message: text, hint: 'gantry-fleet help shows the commands.' });
 }
