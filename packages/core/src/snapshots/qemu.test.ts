@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -18,6 +18,7 @@ import {
 import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
 
 import { sampleInstance } from '../../test/sample-instance.ts';
 import { holdSnapshots } from '../../test/snapshots/holder.ts';
@@ -32,6 +33,8 @@ import { openStateDirectory } from '../runs/state-directory.ts';
 import type { SnapshotContext, SnapshotRecord, SnapshotRequest } from './provider.ts';
 import { createQemuProvider } from './qemu.ts';
 import { QemuProcesses } from './qemu/find-monitor.ts';
+import { whyNotOfMoment } from './qemu/hold-disks.ts';
+import type { Monitor } from './qemu/qmp-client.ts';
 import { QmpClient } from './qemu/qmp-client.ts';
 import { readRecord, toRecord } from './qemu/qemu-record.ts';
 import { defaultScratch } from './scratch-directory.ts';
@@ -421,12 +424,79 @@ test('a QEMU in a chroot is refused: it does not see the scratch directory', asy
   });
 });
 
+describe('a guest that migrates', () => {
+  const migration = async (): Promise<unknown> => z.object({ status: z.string() }).parse(await ask('query-migrate')).status;
+
+  test('while its disks are read stays: QEMU refuses to hand them over, and what is read is of one moment', async () => {
+    await using own = await makeTemporaryDirectory();
+    await using directory = await makeTemporaryDirectory();
+    const set = await take({ config: qemuConfig(directory.path), state: own.path });
+    const before = await contentOf(set, 0);
+    // For its QEMU, all is as if another host had its memory.
+    await ask('migrate', { uri: 'exec:cat >/dev/null' });
+    await expect.poll(migration).toBe('failed');
+    await guest.reaches(guest.written() + 5);
+    expect((await contentOf(set, 0)).equals(before)).toBe(true);
+    await set[Symbol.asyncDispose]();
+    await expectUntouched(directory.path);
+  });
+
+  test('nonetheless fails the export: another host may have written to its disks', async () => {
+    const record = { prefix: 'gantry-0123456789ab', disks: [{ index: 0, qdev: '/machine/disk', node: 'disk' }] };
+    const answers = (status: string, node: string): Monitor => ({
+      execute: async (command) =>
+        command === 'query-status'
+          ? { status, running: false }
+          : [
+              {
+                device: '',
+                qdev: '/machine/disk',
+                inserted: { 'node-name': node, drv: 'raw', image: { filename: '/a', 'virtual-size': 1 } },
+              },
+            ],
+    });
+    const filter = 'gantry-0123456789ab-cbw0';
+    expect(await whyNotOfMoment(answers('running', filter), record)).toBeUndefined();
+    expect(await whyNotOfMoment(answers('postmigrate', filter), record)).toBe(
+      'the guest has migrated (postmigrate), and another host may have written to its disks',
+    );
+    // It is back, in another QEMU.
+    expect(await whyNotOfMoment(answers('running', 'disk'), record)).toBe(
+      'its QEMU does not keep what the guest overwrites any more (/machine/disk)',
+    );
+  });
+
+  test('is not touched, and its migration goes on', async () => {
+    await using own = await makeTemporaryDirectory();
+    await using directory = await makeTemporaryDirectory();
+    // Takes the connection, and reads nothing.
+    const server = createServer({ pauseOnConnect: true }).listen(own.file('there'));
+    await once(server, 'listening');
+    const connected = once(server, 'connection');
+    await ask('migrate', { uri: `unix:${own.file('there')}` });
+    const [socket] = z.tuple([z.instanceof(Socket)]).parse(await connected);
+    await expect.poll(migration).toBe('active');
+    await expect(take({ config: qemuConfig(directory.path), state: own.file('state') })).rejects.toMatchObject({
+      message: expect.stringContaining('the guest migrates'),
+    });
+    expect(await migration()).toBe('active');
+    await ask('migrate_cancel');
+    await expect.poll(migration).toBe('cancelled');
+    socket.destroy();
+    server.close();
+    await expectUntouched(directory.path);
+  });
+});
+
 test('when the QEMU is killed the export fails, and the scratch files go', async () => {
   await using own = await makeTemporaryDirectory();
   await using directory = await makeTemporaryDirectory();
   const set = await take({ config: qemuConfig(directory.path), state: own.path });
   await guest.kill();
-  await expect(contentOf(set, 0)).rejects.toMatchObject({ code: 'DISK_IO' });
+  await expect(contentOf(set, 0)).rejects.toMatchObject({
+    code: 'SNAPSHOT_FAILED',
+    message: 'the snapshot of disk 0 was lost while it was read: its QEMU has ended',
+  });
   await set[Symbol.asyncDispose]();
   expect(await readdir(directory.path)).toEqual([]);
 });

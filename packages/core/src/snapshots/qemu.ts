@@ -6,6 +6,7 @@ import type { GantryErrorCode } from '../report/errors.ts';
 import { asFirstError } from '../report/first-error.ts';
 import { errorText } from '../report/error-text.ts';
 import { readDirtyRanges } from '../disks/read-nbd.ts';
+import type { Fill } from './fill-watch.ts';
 import { FillWatch } from './fill-watch.ts';
 import { noteFormat } from './image-format.ts';
 import type { MarksKept } from './mark-fate.ts';
@@ -13,12 +14,12 @@ import { FreezeFailure, freezeGuest } from './qemu/agent-freeze.ts';
 import type { PlannedMark } from './qemu/change-marks.ts';
 import { forgetMark, markOf, planMark } from './qemu/change-marks.ts';
 import { QemuProcesses } from './qemu/find-monitor.ts';
-import { addScratchNodes, exportSnapshots, insertFilters, isRunning, startServer } from './qemu/hold-disks.ts';
+import { addScratchNodes, exportSnapshots, insertFilters, isRunning, startServer, whyNotOfMoment } from './qemu/hold-disks.ts';
 import type { Target } from './qemu/find-target.ts';
 import { findTarget } from './qemu/find-target.ts';
 import type { QemuRecordData } from './qemu/qemu-record.ts';
 import { namesOf, readRecord, socketOf, toRecord } from './qemu/qemu-record.ts';
-import { QmpClient, QmpRefusal } from './qemu/qmp-client.ts';
+import { QmpClient, QmpGone, QmpRefusal } from './qemu/qmp-client.ts';
 import { releaseDisks } from './qemu/release-disks.ts';
 import type { ScratchFile } from './qemu/scratch.ts';
 import { makeScratch } from './qemu/scratch.ts';
@@ -204,10 +205,24 @@ class Group {
   watch(): readonly FillWatch[] {
     const { scratch, reserveBytes } = this.#settings;
     const limits = { directory: scratch, reserve: reserveBytes, freeAtFirst: this.#freeAtFirst };
+    const look = async (signal: AbortSignal, isLast: boolean): Promise<Fill> =>
+      (isLast ? await this.#whyLost(signal) : undefined) ?? (await lookAtScratch(limits));
     return this.#targets.map(
-      ({ request: { index } }) =>
-        new FillWatch({ disk: index, look: () => lookAtScratch(limits), warn: this.#context.warn, fullHint: FULL_HINT }),
+      ({ request: { index } }) => new FillWatch({ disk: index, look, warn: this.#context.warn, fullHint: FULL_HINT }),
     );
+  }
+
+  /** Only asked when all is read: in between, QMP is for the tools that manage the guest. */
+  async #whyLost(signal: AbortSignal): Promise<Fill | undefined> {
+    try {
+      await using client = await QmpClient.connect(this.#data.qmp, { timeoutMs: this.#data.timeoutMs, signal });
+      const lost = await whyNotOfMoment(client, this.#data);
+      return lost === undefined ? undefined : { lost, isFull: false };
+    } catch (error) {
+      if (!(error instanceof QmpGone)) throw error;
+      // It ends after a migration too.
+      return { lost: 'its QEMU has ended', isFull: false };
+    }
   }
 
   snapshots(watches: readonly FillWatch[]): readonly Snapshot[] {

@@ -1,7 +1,9 @@
 import { access } from 'node:fs/promises';
 
 import { diskIdentity } from '../../disks/disk-identity.ts';
+import { parseFileUri } from '../../instances/image-uri.ts';
 import type { GuestControl } from '../../instances/inventory.ts';
+import type { Disk } from '../../instances/model.ts';
 import { errorText } from '../../report/error-text.ts';
 import type { SnapshotRequest } from '../provider.ts';
 import { describeLack, freeBytes, MIN_RESERVES } from '../scratch-directory.ts';
@@ -62,11 +64,12 @@ export async function findDisk(
   const target = targets[index];
   const found = domain.disks.find((each) => each.target === target);
   if (found === undefined) return { reason: `its guest has no disk ${target} now` };
-  if (disk.path !== undefined && found.path !== undefined && !(await isSame(disk.path, found.path)))
-    return { reason: `the disk ${target} of its guest is ${found.path} now` };
+  const unfit = whyNotDisk(found);
+  if (unfit !== undefined) return unfit;
+  if (await isOther(disk, found)) return { reason: `the disk ${target} of its guest is ${found.path} now` };
   const { capacity } = found;
   if (capacity === undefined) return { reason: `libvirt does not say how large ${target} is` };
-  return whyNotDisk(found) ?? { ...found, capacity };
+  return whyNotFormat(disk, found) ?? { ...found, capacity };
 }
 
 function whyNotDisk({ target, device, type, encrypted, transient, errorPolicy }: DomainDisk): Unsupported | undefined {
@@ -77,6 +80,18 @@ function whyNotDisk({ target, device, type, encrypted, transient, errorPolicy }:
   // The guest would see errors of writes if the scratch space ran out, and could not go on.
   if (errorPolicy === 'report' || errorPolicy === 'ignore') return { reason: `the error_policy of ${target} is "${errorPolicy}"` };
   return undefined;
+}
+
+/** The guest may have been given another image since its instance was described. What is on the network has no path here. */
+async function isOther({ path, uri }: Disk, { path: now }: DomainDisk): Promise<boolean> {
+  const named = path ?? parseFileUri(uri)?.path;
+  return now !== undefined && (named === undefined || !(await isSame(named, now)));
+}
+
+function whyNotFormat({ path, uri }: Disk, { target, format }: DomainDisk): Unsupported | undefined {
+  const named = path === undefined ? parseFileUri(uri)?.format : undefined;
+  if (named === undefined || named === format) return undefined;
+  return { reason: `the disk ${target} of its guest is in the format ${format}, and not ${named}` };
 }
 
 async function isSame(path: string, other: string): Promise<boolean> {

@@ -793,6 +793,16 @@ describe('what cannot be held still this way is refused with the reason', () => 
     expect(await reason({ targets: ['vdb'] })).toBe(`the disk vdb of its guest is ${disks()[1]} now`);
   });
 
+  test('an image that is not the one, or not in the format, that the instance names', async () => {
+    const [raw, image] = disks();
+    const asked = (index: number, uri: string): Promise<string> => reason({}, { index, disk: { uri, access: 'rw' } });
+    expect(await asked(1, `qcow2:${raw}`)).toBe(`the disk vdb of its guest is ${image} now`);
+    expect(await asked(1, 'qcow2:/nowhere.qcow2')).toBe(`the disk vdb of its guest is ${image} now`);
+    expect(await asked(1, 'rbd:pool/image')).toBe(`the disk vdb of its guest is ${image} now`);
+    expect(await asked(0, `qcow2:${raw}`)).toBe('the disk vda of its guest is in the format raw, and not qcow2');
+    expect(await asked(1, `vmdk:${image}`)).toBe('the disk vdb of its guest is in the format qcow2, and not vmdk');
+  });
+
   test('disks whose guest would see write errors, or whose contents would not be kept; I/O threads', async () => {
     await using own = await makeTemporaryDirectory();
     const names = ['plain.img', 'report.img', 'ignore.img', 'transient.img', 'luks.qcow2'];
@@ -826,8 +836,9 @@ describe('what cannot be held still this way is refused with the reason', () => 
     const targets = ['vda', 'vdb', 'vdc', 'vdd', 'vde'];
     const provider = createLibvirtProvider({ config: config(scratch.path), guest: { ...control(), uuid: odd.uuid, targets } });
     const said: string[] = [];
-    for (const index of targets.keys()) {
-      const answer = await provider.supports({ index, disk: { uri: 'qcow2:/x', access: 'rw' } }, signal);
+    for (const [index, path] of [plain, report, ignored, transient, luks].entries()) {
+      const disk: Disk = path === luks ? { uri: `qcow2:${path}`, access: 'rw' } : { path, access: 'rw' };
+      const answer = await provider.supports({ index, disk }, signal);
       said.push(answer.ok ? answer.what : answer.reason);
     }
     expect(said).toEqual([
@@ -841,8 +852,17 @@ describe('what cannot be held still this way is refused with the reason', () => 
   });
 });
 
-test('a guest that is being migrated is not touched, and its migration goes on', async () => {
+test('a guest is not migrated while it is read: libvirt refuses that; one that is being migrated is not touched, and goes on', async () => {
   await using other = await startLibvirtd();
+  {
+    await using during = await makeTemporaryDirectory();
+    await using set = await take({ config: config(scratch.path), state: during.path });
+    await expect(libvirtd.virsh('migrate', '--live', '--unsafe', guest.uuid, other.uri, '--migrateuri', 'tcp:127.0.0.1')).rejects.toThrow(
+      /state change lock|backup job|block job|not supported/,
+    );
+    expectOneMoment(writtenUpTo(await contentOf(set, 0)), writtenUpTo(await contentOf(set, 1)));
+  }
+  await expectUntouched(scratch.path);
   await libvirtd.virsh('migrate-setspeed', guest.uuid, '1');
   const migration = libvirtd.virsh('migrate', '--live', '--unsafe', guest.uuid, other.uri, '--migrateuri', 'tcp:127.0.0.1').catch(String);
   await expect.poll(() => libvirtd.virsh('domjobinfo', guest.uuid), PATIENTLY).toContain('Outgoing migration');

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 
 import { turnMarks } from './change-marks.ts';
-import type { QmpClient, QmpCommand } from './qmp-client.ts';
+import { insertedNodes } from './guest-disks.ts';
+import type { Monitor, QmpClient, QmpCommand } from './qmp-client.ts';
 import type { QemuRecordData } from './qemu-record.ts';
 import { namesOf, socketOf } from './qemu-record.ts';
 import type { ScratchFile } from './scratch.ts';
@@ -10,14 +11,37 @@ import type { ScratchFile } from './scratch.ts';
 const COPY_TIMEOUT_S = 45;
 /** States in which the guest does not write (run-state.json of QEMU). Others: it migrates, or QEMU itself has failed. */
 const STILL = new Set(['paused', 'prelaunch', 'shutdown', 'suspended', 'guest-panicked', 'io-error', 'watchdog']);
+/** States of a QEMU from which the guest is migrated: another one has its disks, or soon will. */
+const MIGRATED = new Set(['finish-migrate', 'postmigrate', 'colo']);
+/** How a migration stands that is over, or not there (migration.json of QEMU). */
+const NOT_MIGRATING = new Set(['none', 'completed', 'failed', 'cancelled']);
 
 const statusSchema = z.object({ status: z.string(), running: z.boolean() });
+const migrationSchema = z.object({ status: z.string().default('none') });
 
 /** Whether the guest runs. @throws Error where its disks must not be touched now */
 export async function isRunning(client: QmpClient): Promise<boolean> {
   const { status, running } = statusSchema.parse(await client.execute('query-status'));
   if (!running && !STILL.has(status)) throw new Error(`the guest cannot be held still while it is in the state "${status}"`);
+  const migration = migrationSchema.parse(await client.execute('query-migrate'));
+  if (!NOT_MIGRATING.has(migration.status)) throw new Error(`the guest migrates (${migration.status})`);
   return running;
+}
+
+/**
+ * Why what was read of the disks may not be of the moment of the snapshot, although QEMU gave it: what another host writes to them, or the
+ * guest past the filters, is not kept. One clause; undefined where it is of that moment.
+ * @throws Error where QEMU cannot be asked
+ */
+export async function whyNotOfMoment(
+  client: Monitor,
+  { prefix, disks }: Pick<QemuRecordData, 'prefix' | 'disks'>,
+): Promise<string | undefined> {
+  const { status } = statusSchema.parse(await client.execute('query-status'));
+  if (MIGRATED.has(status)) return `the guest has migrated (${status}), and another host may have written to its disks`;
+  const inserted = await insertedNodes(client);
+  const other = disks.find(({ index, qdev }) => inserted.get(qdev) !== namesOf(prefix, index).filter);
+  return other === undefined ? undefined : `its QEMU does not keep what the guest overwrites any more (${other.qdev})`;
 }
 
 /** Nodes for what the guest overwrites, ahead of the pause. @throws QmpRefusal */
