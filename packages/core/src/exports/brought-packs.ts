@@ -8,7 +8,7 @@ import { ClaimedPlace } from './claimed-place.ts';
 import type { ObjectPlace } from './copy-object.ts';
 import { copyObject, isInterruption } from './copy-object.ts';
 import type { CopyId } from './copy-place.ts';
-import { claimCopy, continueCopy, lookAtPlace, otherExport } from './copy-place.ts';
+import { assertClaimable, claimCopy, continueCopy, lookAtPlace, otherExport } from './copy-place.ts';
 import type { ExportDirectory } from './directories.ts';
 import { isRetired, readDirectory } from './directories.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
@@ -61,10 +61,21 @@ export function neededPacks(manifest: Manifest): readonly NeededPacks[] {
   });
 }
 
+type UnclaimedExport = Parameters<typeof claimCopy>[1];
+
+/** Where the packs of an export are at the target, or would be. */
+type PlaceOfPacks =
+  | { readonly state: 'export' }
+  /** What is left of it after it was removed. */
+  | { readonly state: 'removed'; readonly files: ExportDirectory['files']; readonly missing: readonly ExportObject[] }
+  | { readonly state: 'absent'; readonly found: UnclaimedExport };
+
 /** Brings packs to where an export is copied. Disposing it takes those away again to which nothing refers, unless they are to be kept. */
 export class BroughtPacks implements AsyncDisposable {
   readonly #o: BringOptions;
   readonly #brought = new Set<string>();
+  /** Packs at the target that were compared. */
+  readonly #same = new Set<string>();
   #isKept = false;
   #sentBytes = 0;
 
@@ -85,10 +96,9 @@ export class BroughtPacks implements AsyncDisposable {
    *   StoreError of the target
    */
   async bring(needed: readonly NeededPacks[]): Promise<void> {
-    // Of an instance that must not be written, nothing is sent: it is refused, or all is there. So that is known before the rest is sent.
-    const isSent = ({ instance }: NeededPacks): boolean => this.#o.bringsOf(instance);
-    for (const each of needed.filter((owner) => !isSent(owner))) await this.#bringOf(each);
-    for (const each of needed.filter(isSent)) await this.#bringOf(each);
+    // Packs can be large: what is refused is known before any of them is sent.
+    for (const each of needed) await this.#look(each);
+    for (const each of needed) await this.#bringOf(each);
   }
 
   /**
@@ -147,25 +157,38 @@ export class BroughtPacks implements AsyncDisposable {
   }
 
   async #bringOf(needed: NeededPacks): Promise<void> {
+    const place = await this.#look(needed);
+    if (place.state === 'removed') await this.#addToRemoved(needed, place);
+    else if (place.state === 'absent') await this.#addAsRemoved(needed, place.found);
+  }
+
+  /** Where the packs are at the target, or would be. @throws as {@link bring} for what is refused; nothing is written */
+  async #look(needed: NeededPacks): Promise<PlaceOfPacks> {
     const { target, signal } = this.#o;
-    const directory = await readDirectory(target, needed, { signal });
-    if (isRetired(directory.files)) {
-      await this.#addToRemoved(needed, directory);
-      return;
+    const { files } = await readDirectory(target, needed, { signal });
+    if (isRetired(files)) {
+      // One who removes the rest of it now does not see what is written meanwhile.
+      if (splitFiles(files).packs.length === 0 || [...files.keys()].some(isUnusedMark)) throw beingRemoved(target, needed);
+      const there = needed.packs.filter(({ name }) => files.has(name));
+      await this.#assertSame(needed, there);
+      const missing = needed.packs.filter(({ name }) => !files.has(name));
+      if (missing.length > 0) this.#assertMayBring(needed);
+      return { state: 'removed', files, missing };
     }
     const found = await lookAtPlace(target, needed, { signal });
-    if (found.state !== 'export') {
-      await this.#addAsRemoved(needed, found);
-      return;
+    if (found.state === 'export') {
+      const there = new Set(ownObjects(found.manifest).map(textOf));
+      if (!needed.packs.every((pack) => there.has(textOf(pack)))) throw otherExport(target, referenceOf(needed));
+      return { state: 'export' };
     }
-    const there = new Set(ownObjects(found.manifest).map(textOf));
-    if (!needed.packs.every((pack) => there.has(textOf(pack)))) throw otherExport(target, referenceOf(needed));
+    this.#assertMayBring(needed);
+    assertClaimable(target, found, referenceOf(needed));
+    return { state: 'absent', found };
   }
 
   /** The target has nothing of the export. */
-  async #addAsRemoved(needed: NeededPacks, found: Parameters<typeof claimCopy>[1]): Promise<void> {
+  async #addAsRemoved(needed: NeededPacks, found: UnclaimedExport): Promise<void> {
     const { target, signal, warn, run } = this.#o;
-    this.#assertMayBring(needed);
     const { instance, packs } = needed;
     const names = packs.map(({ name }) => name);
     const copies = digestText(packs.map(textOf).join('\n')).sha256;
@@ -188,15 +211,9 @@ export class BroughtPacks implements AsyncDisposable {
   }
 
   /** The target has what is left of the export after it was removed. */
-  async #addToRemoved(needed: NeededPacks, { files }: ExportDirectory): Promise<void> {
+  async #addToRemoved(needed: NeededPacks, { files, missing }: Extract<PlaceOfPacks, { readonly state: 'removed' }>): Promise<void> {
     const { source, target, bringsOf, signal, warn } = this.#o;
-    // One who removes the rest of it now does not see what is written meanwhile.
-    if (splitFiles(files).packs.length === 0 || [...files.keys()].some(isUnusedMark)) throw beingRemoved(target, needed);
-    const there = needed.packs.filter(({ name }) => files.has(name));
-    await this.#assertSame(needed, there);
-    const missing = needed.packs.filter(({ name }) => !files.has(name));
     if (missing.length > 0) {
-      this.#assertMayBring(needed);
       this.#brought.add(referenceOf(needed));
       await this.#send({ ...needed, packs: missing }, new UnclaimedPlace(target, needed));
     }
@@ -231,7 +248,7 @@ export class BroughtPacks implements AsyncDisposable {
   /** What manifests say of a pack at the target is believed; else it is read. @throws GantryError `EXPORT_EXISTS` */
   async #assertSame({ instance, id }: CopyId, packs: readonly ExportObject[]): Promise<void> {
     const { target, signal } = this.#o;
-    const left = new Map(packs.map((pack) => [packText(pack), pack]));
+    const left = new Map(packs.flatMap((pack) => (this.#same.has(packText(pack)) ? [] : [[packText(pack), pack]])));
     for (const other of left.size === 0 ? [] : await completeExports(target, instance, { signal })) {
       if (left.size === 0) break;
       const manifest = await manifestIfUsable(target, { instance, id: other }, { signal });
@@ -243,6 +260,7 @@ export class BroughtPacks implements AsyncDisposable {
       if (digest === undefined) throw beingRemoved(target, { instance, id });
       if (digest.size !== pack.size || digest.sha256 !== pack.sha256) throw otherExport(target, referenceOf({ instance, id }));
     }
+    for (const pack of packs) this.#same.add(packText(pack));
   }
 }
 

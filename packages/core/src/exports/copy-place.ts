@@ -94,6 +94,11 @@ export interface ClaimCopyOptions extends CallOptions {
 /** What is known of a place before it is claimed. */
 export type UnclaimedPlace = Exclude<PlaceState, { readonly state: 'export' }>;
 
+/** @throws GantryError `BUSY` if another run may be at work there */
+export function assertClaimable(store: Store, found: UnclaimedPlace, reference: string): void {
+  if (found.state === 'unfinished' && found.owner !== 'dead') throw busy(store, reference, claimText(found.claim, found.owner));
+}
+
 /**
  * Claims the place for a copy. What dead runs left there is cleared.
  *
@@ -107,10 +112,8 @@ export async function claimCopy(
 ): Promise<Claim> {
   const { instance, id } = request;
   const reference = formatExportReference(instance, id);
-  if (found.state === 'unfinished') {
-    if (found.owner !== 'dead') throw busy(store, reference, claimText(found.claim, found.owner));
-    await clearDead(store, instance, reference, options);
-  }
+  assertClaimable(store, found, reference);
+  if (found.state === 'unfinished') await clearDead(store, instance, reference, options);
   const claim = await (hasBrought(found) ? claimAgain(store, id, request, options) : claimExportId(store, id, request, options));
   if (claim === undefined) throw busy(store, reference, 'another run has taken its place');
   return claim;

@@ -246,12 +246,42 @@ describe('without keys, a sealed lineage', () => {
     expect(calls.filter((call) => call.startsWith('begin a-clone') && call.endsWith('.age')).length).toBeGreaterThan(1);
   });
 
+  test('is refused for what is at the place of any of the packs before one of them is sent', async () => {
+    const store = await newStore();
+    await using bench = await makeOperationBench({ disks: 3, store: opened(store) });
+    const days: string[] = [];
+    for (const disk of [1, 2, 0]) {
+      days.push((await bench.exportDisks({ recipients, incremental: true })).reference);
+      await writeFile(bench.instance.disks[disk]?.path ?? '', Buffer.alloc(64 * 1024, `disk ${disk} `));
+    }
+    // It needs a pack of the first, which is sent, and one of the second.
+    const [, second, last = ''] = days;
+    const pack = `${below(second)}disk1.pack.zst.age`;
+    const removed: readonly [string, string] = [`${below(second)}removed.json`, '{}'];
+    for (const [code, objects] of [
+      ['EXPORT_EXISTS', [[pack, 'another pack'], removed]],
+      ['EXPORT_EXISTS', [[pack, 'a pack of nothing']]],
+      ['BUSY', [[pack, await getBytes(store, pack)], [`${below(second)}disk1.pack.zst.age.unused`, ''], removed]],
+      ['BUSY', [[`${below(second)}export.claim`, 'of somebody unknown']]],
+    ] as const) {
+      const target = await newStore();
+      for (const [key, content] of objects) await put(target, key, Buffer.from(content));
+      const calls: string[] = [];
+      const watched = watchedStore(target, { before: (call) => void calls.push(call) });
+      await expect(copyFromStore({ source: store, export: last, target: watched })).rejects.toMatchObject({ code });
+      expect(calls.filter((call) => /^begin .*\.age$/.test(call))).toEqual([]);
+    }
+    await copyFromStore({ source: store, export: last, target: await newStore() });
+  });
+
   test('is not consolidated, but its full export needs no consolidation', async () => {
     await using lineage = await sealedLineage();
     const { store, days } = lineage;
     const before = await keysOf(store);
-    for (const each of [store, opened(store)])
-      await expect(consolidateExport({ store: each, export: days[2] ?? '' })).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(consolidateExport({ store, export: days[2] ?? '', recipients })).rejects.toMatchObject({
+      code: 'IDENTITY_NEEDED',
+      hint: expect.stringContaining('gantry export'),
+    });
     await expect(consolidateExport({ store, export: days[0] ?? '' })).resolves.toMatchObject({ consolidated: false });
     expect(await keysOf(store)).toEqual(before);
   });
