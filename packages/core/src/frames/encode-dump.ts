@@ -27,7 +27,10 @@ export interface EncodeOptions {
   readonly budget?: MemoryBudget | undefined;
   /** Makes the frame map too, for which the data of every frame is digested. */
   readonly withMap?: boolean | undefined;
-  /** Without it, the digest of the stored bytes is left out, and the summary has that of no bytes: for dumps that are encrypted afterwards. */
+  /**
+   * Without it, there is no frame table, the digest of the stored bytes is left out, and the summary has that of no bytes: for dumps that are
+   * encrypted afterwards.
+   */
   readonly withDigest?: boolean | undefined;
   /** The most entries of the frame map; {@link MAX_MADE_ENTRIES} if absent. */
   readonly maxMapEntries?: number | undefined;
@@ -90,7 +93,10 @@ export function encodeDump(source: PlainReader, o: EncodeOptions): CompleteDump 
   return {
     stored: stored(),
     summary: () => ({ codec: o.codec, ...(level === undefined ? {} : { level }), frameSize, ...atEnd().totals }),
-    table: () => atEnd().table,
+    table() {
+      if (!withDigest) throw new TypeError('a dump that is to be encrypted has no frame table');
+      return atEnd().table;
+    },
     map: () => atEnd().map,
     failure: () => atEnd().failure,
   };

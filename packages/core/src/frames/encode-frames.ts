@@ -17,7 +17,7 @@ export interface EncodeFramesOptions extends PipelineOptions {
   readonly codec: FrameCodec;
   /** Whether the data of each frame is digested for a frame map. */
   readonly withMap: boolean;
-  /** Whether the stored bytes are digested. */
+  /** Whether the stored bytes are digested, and there is a frame table. */
   readonly withDigest: boolean;
   readonly maxMapEntries: number;
   readonly endOnFailure: boolean;
@@ -64,10 +64,12 @@ export async function* encodeFrames(source: PlainReader, o: EncodeFramesOptions)
   return { ...(await output.finish()), failure };
 }
 
-async function compress({ plain, output }: PlacedFrame, { codec, withMap }: EncodeFramesOptions): Promise<StoredFrame> {
+async function compress({ plain, output }: PlacedFrame, { codec, withMap, withDigest }: EncodeFramesOptions): Promise<StoredFrame> {
   const plainSha256 = withMap ? await sha256OnThread(plain) : undefined;
   const bytes = await codec.compress(plain, output);
-  return { bytes, checksum: await codec.checksum(bytes), plainSha256 };
+  // What is encrypted has no frame table, where they would be; but some codecs end with one of their own.
+  const checksum = withDigest || codec.trailerBytes(1) > 0 ? await codec.checksum(bytes) : 0;
+  return { bytes, checksum, plainSha256 };
 }
 
 /** Counts and digests the stored bytes, and builds the frame table. */
