@@ -83,6 +83,22 @@ describe('recipients', () => {
     const safe = await identityToRecipient(await generateHybridIdentity());
     expect(() => Recipients.of([text, safe])).toThrow(/post-quantum/);
   });
+
+  test.each(['ssh-ed25519 AAAA host', 'ssh-rsa AAAA', 'ecdsa-sha2-nistp256 AAAA', 'sk-ssh-ed25519@openssh.com AAAA'])(
+    'that are keys of SSH are refused, with what to use: %s',
+    (key) => {
+      for (const parse of [() => Recipients.of([key]), () => Recipients.parseFile(`# a host\n${key}\n`)])
+        expect(parse).toThrow(
+          expect.objectContaining({ code: 'invalid-recipient', message: expect.stringMatching(/is an SSH key, .*age-keygen/) }),
+        );
+    },
+  );
+});
+
+test.each(['OPENSSH PRIVATE KEY', 'RSA PRIVATE KEY', 'PRIVATE KEY'])('a file with an SSH key (%s) is not one with identities', (kind) => {
+  expect(() => Identities.parse(`-----BEGIN ${kind}-----\nb3BlbnNzaC1rZXk=\n-----END ${kind}-----\n`)).toThrow(
+    expect.objectContaining({ code: 'invalid-identity', message: expect.stringMatching(/^it is an SSH key: .*age-keygen/) }),
+  );
 });
 
 test('what is not an identity is named by its line, never by its text', () => {

@@ -9,6 +9,9 @@ import type { SealedSource } from './sealed-file.ts';
 import { SealedFile } from './sealed-file.ts';
 import { collect, sourceOf } from './whole-file.ts';
 
+/** How a file with a private key of SSH begins: OpenSSH's own form, and those of PEM. */
+const SSH_KEY = /^-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----/;
+
 /** Enough for most headers: one request reads them. */
 const FIRST_READ_BYTES = 4096;
 
@@ -33,6 +36,9 @@ export class Identities {
    */
   static parse(text: string): Identities {
     const lines = keyLines(text);
+    // docs/decisions/0189 says why it is refused.
+    if (lines[0] !== undefined && SSH_KEY.test(lines[0].text))
+      throw new AgeError('invalid-identity', 'it is an SSH key: Gantry opens exports by identities of age alone, such as age-keygen makes');
     for (const line of lines) checkIdentity(line);
     if (lines.length === 0) throw new AgeError('invalid-identity', 'it has no identity');
     return new Identities(

@@ -80,7 +80,8 @@ export class Recipients {
       },
     };
     encrypter.addRecipient(take);
-    const empty = await encrypter.encrypt(new Uint8Array());
+    // As a stream: for bytes, the library makes a Response, for which Node loads all that it has for HTTP.
+    const empty = Buffer.concat(await Array.fromAsync(await encrypter.encrypt(ReadableStream.from([new Uint8Array()]))));
     if (fileKey === undefined) throw new TypeError('the library made a header without its recipients');
     const header = empty.subarray(0, empty.length - NONCE_BYTES - TAG_BYTES);
     const nonce = randomBytes(NONCE_BYTES);
@@ -95,12 +96,20 @@ export class Recipients {
   }
 }
 
+/** A public key as it is in `authorized_keys`, also one of a security token. docs/decisions/0189 says why it is refused. */
+function isSshKey(text: string): boolean {
+  return /^(?:sk-)?(?:ssh|ecdsa)-/.test(text);
+}
+
 /** @param what to call it in messages; not used for what is a secret @throws AgeError `invalid-recipient` */
 function addTo(encrypter: Encrypter, text: string, what: string): void {
   if (/age-secret-key-/i.test(text))
     throw new AgeError('invalid-recipient', 'an identity, which is secret, was given instead of its recipient (age-keygen -y shows it)');
-  if (/^(?:ssh|ecdsa)-/.test(text))
-    throw new AgeError('invalid-recipient', `${what} is an SSH key: give a recipient of age (age1…), such as age-keygen makes`);
+  if (isSshKey(text))
+    throw new AgeError(
+      'invalid-recipient',
+      `${what} is an SSH key, to which Gantry does not encrypt: age-keygen makes an identity for this`,
+    );
   try {
     encrypter.addRecipient(text);
   } catch (error) {
