@@ -1,4 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { makeRandomFile } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -31,6 +32,7 @@ async function run(
   };
   const script = block
     .replaceAll('ssh://backup@vault/srv/exports', bench.file('second'))
+    .replaceAll('~backup/.ssh/authorized_keys', bench.file('authorized_keys'))
     .replaceAll('/srv/exports', bench.store)
     .replaceAll('age1…', recipient)
     .replaceAll(/web1\.example\.com@\d{8}T\d{6}Z/g, reference);
@@ -42,8 +44,9 @@ async function recipientOf(file: string): Promise<string> {
   return (await execa('age-keygen', ['-y', bench.file(file)])).stdout;
 }
 
-test('exports, restores, and goes through the loss of an identity as the page says', async () => {
-  const [keys, exporting, restoring, checking, adding, everywhere, byHand] = await shellBlocks('encrypted-exports', 7);
+test('exports, restores, and goes through both drills as the page says', async () => {
+  const [keys, exporting, restoring, checking, adding, everywhere, ...rest] = await shellBlocks('encrypted-exports', 12);
+  const [access, anew, mirrored, looking, removing, byHand] = rest;
   await makeRandomFile(bench.file('disk.img'), 5_000_000, 'a disk');
   const before = await readFile(bench.file('disk.img'));
   await writeFile(bench.file('web1.yaml'), `name: web1.example.com\nos: raw\nhypervisor: kvm\ndisks:\n  - path: disk.img\n`);
@@ -72,4 +75,25 @@ test('exports, restores, and goes through the loss of an identity as the page sa
   expect((await readFile(bench.file('disk0.img'))).equals(before)).toBe(true);
   await run(`age -d -i new.txt keys-1.age > keys.txt; ${byHand.replaceAll('key.txt', 'keys.txt').replace('disk0.img', 'again.img')}`);
   expect((await readFile(bench.file('again.img'))).equals(before)).toBe(true);
+
+  // Somebody else may have key.txt.
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'the finder', '-f', bench.file('finder')]);
+  await copyFile(bench.file('finder.pub'), bench.file('authorized_keys'));
+  expect(await run(access)).toContain('the finder');
+  const fresh = '$(age-keygen -y fresh.txt)';
+  const exported = await run(anew, { recipients: [fresh, recipients[1] ?? ''] });
+  expect(exported).toMatch(/every frame and digest is correct/);
+  expect(await run(mirrored)).toMatch(/^copied [^]*every frame and digest is correct/m);
+  const opens = new RegExp(`^${reference} .* yes\\n.* no$`, 'm');
+  await expect(run(looking)).rejects.toMatchObject({ exitCode: 7, all: expect.stringMatching(opens) });
+  await run(removing, { reference });
+  await expect(run(looking)).rejects.toMatchObject({ exitCode: 7, all: expect.not.stringMatching(/ yes$/m) });
+  const [newest = ''] = /web1\.example\.com@\S+/.exec(exported) ?? [];
+  for (const store of [bench.store, bench.file('second')]) {
+    const left = await bench.gantry('keys', 'check', store, '--identity', bench.file('key.txt'));
+    expect(left).toMatchObject({ exitCode: 7, stdout: expect.stringContaining(newest) });
+    expect(left.stdout).not.toContain(reference);
+    expect(await readdir(join(store, 'web1.example.com'))).toEqual([newest.split('@')[1]]);
+    expect(await bench.gantry('verify', store, newest, '--identity', bench.file('safe.txt'))).toMatchObject({ exitCode: 0 });
+  }
 });

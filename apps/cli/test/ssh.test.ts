@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import type { CutProxy, SshServer } from '@gantry/testkit';
 import {
@@ -7,6 +7,7 @@ import {
   makeAccount,
   makeJail,
   makeRandomFile,
+  makeSparseFile,
   makeSshKey,
   mountNewTmpfs,
   oneIn,
@@ -17,6 +18,7 @@ import {
 } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, describe, expect, test, vi } from 'vitest';
+import { writeIdentity } from './sealed-export.ts';
 import { expectEqualDisks, makeThreeDisks, ok } from './three-disks.ts';
 import type { Workbench } from './workbench.ts';
 import { MAIN, makeWorkbench, waitForFile } from './workbench.ts';
@@ -89,6 +91,30 @@ describe('an instance with three disks', () => {
     expect(await readdir(bench.file('peer'))).toEqual([MARKER]);
     await ok(bench.gantry('export', source, store));
   });
+});
+
+test('a sealed incremental export stores on the peer what changed, without an identity here, and is restored with one', async () => {
+  await using bench = await makeWorkbench();
+  const recipient = await writeIdentity(bench.file('key.txt'));
+  const store = server.address(bench.file('peer'));
+  await makeRandomFile(bench.file('disk.img'), 12 * MIB, 'disk');
+  const source = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
+  const exporting = ['export', source, store, '--incremental', '--recipient', recipient];
+  const first = await ok(bench.gantry(...exporting));
+  const disk = await readFile(bench.file('disk.img'));
+  disk.fill('changed', 5 * MIB, 6 * MIB);
+  await writeFile(bench.file('disk.img'), disk);
+  const second = await ok(bench.gantry(...exporting));
+  const filesOf = (reference: string): Promise<string[]> => readdir(bench.file('peer', ...reference.split('@')));
+  expect(await filesOf(first)).toContain('disk0.zst.age');
+  expect(await filesOf(second)).toEqual(expect.arrayContaining(['disk0.map.age', 'disk0.pack.zst.age', 'sealed.json.age']));
+  const pack = await stat(bench.file('peer', ...second.split('@'), 'disk0.pack.zst.age'));
+  expect(pack.size).toBeLessThan(5 * MIB);
+  await makeSparseFile(bench.file('target.img'), disk.length);
+  const target = await bench.describeInstance('b.example.com', { disks: ['target.img'] });
+  await ok(bench.gantry('import', store, second, '--to', target, '--identity', bench.file('key.txt')));
+  expect((await readFile(bench.file('target.img'))).equals(disk)).toBe(true);
+  expect(await ok(bench.gantry('verify', store))).toMatch(/^2 exports verified .*every digest is correct/);
 });
 
 test('what a killed export leaves on the peer is named by the next run and removed by gantry clean', async () => {
