@@ -1,7 +1,9 @@
 import { resolve } from 'node:path';
+import type { ExportSettings } from '@gantry/config';
 import type { ConsolidateResult } from '@gantry/core';
-import { consolidateExport } from '@gantry/core';
+import { consolidateExport, readRecipients } from '@gantry/core';
 import type { OptionValues } from '../command-line/command.ts';
+import type { RECIPIENTS } from '../command-line/recipient-options.ts';
 import type { PARALLEL, RATE, UNSEAL } from '../command-line/options.ts';
 import type { SIGN, SIGNERS } from '../command-line/signature-options.ts';
 import { formatBytes } from '../output/format.ts';
@@ -9,19 +11,31 @@ import type { Session } from '../session.ts';
 import { parallelOf } from './parallel-choice.ts';
 import { signersOf } from './signers.ts';
 
+type Options = OptionValues<
+  typeof RATE & typeof PARALLEL & typeof UNSEAL & typeof RECIPIENTS & typeof SIGN & Pick<typeof SIGNERS, 'allowedSigners'>
+>;
+
 /** Runs `gantry consolidate`. */
-export async function run(
-  session: Session,
-  [address, reference]: readonly [string, string],
-  options: OptionValues<typeof RATE & typeof PARALLEL & typeof UNSEAL & typeof SIGN & Pick<typeof SIGNERS, 'allowedSigners'>>,
-): Promise<void> {
+export async function run(session: Session, [address, reference]: readonly [string, string], options: Options): Promise<void> {
   const parallel = await parallelOf(session, options, address);
   await using store = await session.openSealed(address, 'write', options);
   const { signal, onEvent } = session.operation;
   const signers = await signersOf(session, { ...options, requireSignature: undefined }, address, 'write');
-  const signKey = options.sign === undefined ? (await session.settings({ store: address })).signKey : resolve(session.cwd, options.sign);
-  const result = await consolidateExport({ store, export: reference, signKey, ...signers, signal, onEvent, parallel });
+  const settings = await session.settings({ store: address });
+  const signKey = options.sign === undefined ? settings.signKey : resolve(session.cwd, options.sign);
+  const recipients = await readRecipients(recipientSourcesOf(session, options, settings), signal);
+  const result = await consolidateExport({ store, export: reference, signKey, ...signers, recipients, signal, onEvent, parallel });
   session.output.result({ operation: 'consolidate', ...result }, describe(result));
+}
+
+/** What an option says is all of it. */
+function recipientSourcesOf(
+  { cwd }: Session,
+  { recipient: recipients, recipientsFile }: Options,
+  settings: Pick<ExportSettings, 'recipients' | 'recipientsFiles'>,
+): Pick<ExportSettings, 'recipients' | 'recipientsFiles'> {
+  if (recipients === undefined && recipientsFile === undefined) return settings;
+  return { recipients, recipientsFiles: recipientsFile?.map((file) => resolve(cwd, file)) };
 }
 
 function describe(result: ConsolidateResult): readonly string[] {

@@ -7,8 +7,9 @@ import { checkAssembled } from '../frames/check-assembled.ts';
 import { chooseLevel } from '../frames/codecs/levels.ts';
 import { codecNamed } from '../frames/codecs/registry.ts';
 import { entriesOf, MapDecoder } from '../frames/decode-map.ts';
+import type { EncodedDump } from '../frames/encode-dump.ts';
 import type { FrameCodec } from '../frames/frame-codec.ts';
-import type { FrameInMap, FrameMap, PackPlace, PatchInMap, PlacedEntry } from '../frames/frame-map.ts';
+import type { FrameMap, PackPlace, PlacedEntry } from '../frames/frame-map.ts';
 import type { MemoryBudget } from '../frames/memory-budget.ts';
 import type { DumpProgress, DumpSummary } from '../frames/types.ts';
 import type { AssembledDump, CheckedDump } from './layout-dump.ts';
@@ -59,8 +60,6 @@ export class DumpAssembly implements AssembledDump {
   #copiedBytes = 0;
   #passedBytes = 0;
   #storedBytes = 0;
-  /** A range of a pack that is to be copied next. */
-  #range: PackPlace | undefined;
 
   constructor(request: AssemblyRequest) {
     const { codec, level } = request.record;
@@ -70,7 +69,12 @@ export class DumpAssembly implements AssembledDump {
     this.#frames = new AssembledFrames(this.#codec);
   }
 
-  /** Available after `append`. */
+  /** Stored bytes of the dump, before it is encrypted, so far. */
+  get storedBytes(): number {
+    return this.#storedBytes;
+  }
+
+  /** Available after all of it was taken. */
   get bytes(): AssembledBytes {
     return { copiedBytes: this.#copiedBytes, passedBytes: this.#passedBytes };
   }
@@ -83,24 +87,21 @@ export class DumpAssembly implements AssembledDump {
    */
   async append(pending: PendingObject, options: CallOptions): Promise<CommitDigest> {
     if (pending.appendRange === undefined) this.#hash = createHash('sha256');
-    const { store, disk, map, budget, record, onProgress } = this.#request;
-    const decoder = new MapDecoder(storedPacks(store, disk));
-    using _contexts = decoder.use();
-    using _own = this.#codec.use();
-    const wanted = (_index: number, entry: PlacedEntry): boolean => this.#isEncoded(entry);
-    await using encoded = new AsyncIterableReader(storedFrames(store, disk, map, { ...options, wanted, budget }));
-    for (const { entry } of entriesOf(map)) {
-      if (entry.kind === 'zeros') await this.#zeros(pending, entry.plainBytes, options);
-      else if (entry.kind === 'patch' || this.#isEncoded(entry)) await this.#encode(pending, decoder, await encoded.next(), options);
-      else await this.#copy(pending, entry, options);
-      onProgress?.(entry.start + entry.plainBytes, this.#storedBytes);
+    for await (const piece of this.#pieces(options)) {
+      if ('range' in piece) await this.#appendRange(pending, piece.range, options);
+      else await this.#append(pending, piece.chunks, options);
     }
-    // An empty disk has a frame anyway, where an empty file would not be valid.
-    if (this.#frames.length < this.#codec.minFrames) await this.#zeroFrames(pending, [{ count: 1, plainBytes: 0 }], options);
-    await this.#flush(pending, options);
-    await this.#append(pending, this.#codec.trailer(this.#frames), options);
-    if (map.plainBytes !== record.plainBytes) throw new TypeError('the frame map is of another disk');
     return { size: this.#storedBytes, sha256: this.#hash?.digest('hex') };
+  }
+
+  /** All of the dump, passing through here, to be encrypted anew. @throws as {@link append}, and as `openPack` of an encrypted pack */
+  encoded(options: CallOptions): EncodedDump {
+    return {
+      stored: this.#passing(options),
+      summary: () => this.#summary(),
+      table: () => undefined,
+      map: () => this.#frames.map,
+    };
   }
 
   /**
@@ -114,63 +115,83 @@ export class DumpAssembly implements AssembledDump {
     const own = { instance: disk.instance, exportId, name, codec, size: this.#storedBytes, sha256: '' };
     const decoder = new MapDecoder(storedPacks(store, { ...disk, exportId, packs: [own] }));
     const { sha256, table } = await checkAssembled(source, this.#frames, { codec: this.#codec, decoder, budget, signal, onProgress });
-    const summary: DumpSummary = {
-      codec,
-      ...(this.#level === undefined ? {} : { level: this.#level }),
-      frameSize: record.frameSize,
-      frames: this.#frames.length,
-      plainBytes: record.plainBytes,
-      storedBytes: this.#storedBytes,
-      sha256,
-    };
     const { map } = this.#frames;
-    return { summary, map, table: isCutByPlace(map, record.frameSize) ? table : undefined };
+    return { summary: { ...this.#summary(), sha256 }, map, table: isCutByPlace(map, record.frameSize) ? table : undefined };
   }
 
-  #isEncoded(entry: PlacedEntry): entry is PlacedEntry & (FrameInMap | PatchInMap) {
+  /** Without its digest, which is known where it was read back or encrypted. */
+  #summary(): DumpSummary {
+    const { codec, frameSize, plainBytes } = this.#request.record;
+    return {
+      codec,
+      ...(this.#level === undefined ? {} : { level: this.#level }),
+      frameSize,
+      frames: this.#frames.length,
+      plainBytes,
+      storedBytes: this.#storedBytes,
+      sha256: '',
+    };
+  }
+
+  async *#passing(options: CallOptions): AsyncGenerator<Uint8Array, void, undefined> {
+    const { store, disk } = this.#request;
+    const { open } = storedPacks(store, disk);
+    const signal = options.signal ?? new AbortController().signal;
+    for await (const piece of this.#pieces(options)) {
+      await using source = 'range' in piece ? await open(piece.range, signal) : undefined;
+      yield* this.#counted(source ?? ('chunks' in piece ? piece.chunks : []));
+    }
+  }
+
+  /** What the dump consists of, in its order. Frames that lie together in a pack are one piece. */
+  async *#pieces(options: CallOptions): AsyncGenerator<Piece, void, undefined> {
+    const { store, disk, map, budget, record, onProgress } = this.#request;
+    const decoder = new MapDecoder(storedPacks(store, disk));
+    using _contexts = decoder.use();
+    using _own = this.#codec.use();
+    const wanted = (_index: number, entry: PlacedEntry): boolean => this.#isEncoded(entry);
+    await using encoded = new AsyncIterableReader(storedFrames(store, disk, map, { ...options, wanted, budget }));
+    let range: PackPlace | undefined;
+    for (const { entry } of entriesOf(map)) {
+      const isCopied = entry.kind === 'frame' && !this.#isEncoded(entry);
+      const longer = isCopied && range !== undefined ? joined(range, entry.place) : undefined;
+      if (range !== undefined && longer === undefined) yield { range };
+      range = isCopied ? (longer ?? entry.place) : undefined;
+      if (isCopied) this.#frames.frame({ ...entry, storedBytes: entry.place.storedBytes });
+      else if (entry.kind === 'zeros') yield* this.#zeros(cutZeros(entry.plainBytes, record.frameSize));
+      else yield { chunks: [await this.#compress(decoder, await encoded.next())] };
+      onProgress?.(entry.start + entry.plainBytes, this.#storedBytes);
+    }
+    if (range !== undefined) yield { range };
+    // An empty disk has a frame anyway, where an empty file would not be valid.
+    if (this.#frames.length < this.#codec.minFrames) yield* this.#zeros([{ count: 1, plainBytes: 0 }]);
+    yield { chunks: this.#codec.trailer(this.#frames) };
+    if (map.plainBytes !== record.plainBytes) throw new TypeError('the frame map is of another disk');
+  }
+
+  #isEncoded(entry: PlacedEntry): boolean {
     if (entry.kind === 'zeros') return false;
     return entry.kind === 'patch' || this.#request.disk.packs[entry.place.pack]?.codec !== this.#request.record.codec;
   }
 
-  async #zeros(pending: PendingObject, plainBytes: number, options: CallOptions): Promise<void> {
-    await this.#zeroFrames(pending, cutZeros(plainBytes, this.#request.record.frameSize), options);
-  }
-
-  async #zeroFrames(pending: PendingObject, runs: ReturnType<typeof cutZeros>, options: CallOptions): Promise<void> {
-    await this.#flush(pending, options);
+  *#zeros(runs: ReturnType<typeof cutZeros>): Generator<Piece, void, undefined> {
     const frames = runs.map((run) => ({ ...run, stored: this.#codec.zeroFrame(run.plainBytes) }));
     this.#frames.zeros(
       runs.reduce((sum, { count, plainBytes }) => sum + count * plainBytes, 0),
       frames.map(({ stored, ...run }) => ({ ...run, storedBytes: stored.length })),
     );
-    for (const { stored, count } of frames) await this.#append(pending, repeated(stored, count), options);
+    for (const { stored, count } of frames) yield { chunks: repeated(stored, count) };
   }
 
-  async #encode(pending: PendingObject, decoder: MapDecoder, frame: StoredFrame, options: CallOptions): Promise<void> {
+  async #compress(decoder: MapDecoder, frame: StoredFrame): Promise<Uint8Array> {
     const { entry } = frame;
-    await this.#flush(pending, options);
     const plain = await decoder.decode({ ...frame, room: Buffer.allocUnsafe(decoder.room(entry)) });
     const stored = await this.#codec.compress(plain, Buffer.allocUnsafe(this.#codec.storedBound(plain.length)));
     this.#frames.frame({ plainBytes: entry.plainBytes, sha256: entry.sha256, storedBytes: stored.length });
-    await this.#append(pending, [stored], options);
+    return stored;
   }
 
-  /** Frames that lie together in a pack are copied at once. */
-  async #copy(pending: PendingObject, { plainBytes, sha256, place }: FrameInMap, options: CallOptions): Promise<void> {
-    const range = this.#range;
-    if (range !== undefined && range.pack === place.pack && range.offset + range.storedBytes === place.offset) {
-      this.#range = { ...range, storedBytes: range.storedBytes + place.storedBytes };
-    } else {
-      await this.#flush(pending, options);
-      this.#range = place;
-    }
-    this.#frames.frame({ plainBytes, sha256, storedBytes: place.storedBytes });
-  }
-
-  async #flush(pending: PendingObject, options: CallOptions): Promise<void> {
-    const range = this.#range;
-    if (range === undefined) return;
-    this.#range = undefined;
+  async #appendRange(pending: PendingObject, range: PackPlace, options: CallOptions): Promise<void> {
     const { store, disk } = this.#request;
     const pack = disk.packs[range.pack];
     if (pack === undefined) throw new RangeError(`there is no pack ${range.pack}`);
@@ -190,17 +211,29 @@ export class DumpAssembly implements AssembledDump {
     }
   }
 
-  async #append(pending: PendingObject, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, options: CallOptions): Promise<void> {
-    const counted = async function* (this: DumpAssembly): AsyncGenerator<Uint8Array, void, undefined> {
-      for await (const chunk of chunks) {
-        this.#hash?.update(chunk);
-        this.#storedBytes += chunk.length;
-        this.#passedBytes += chunk.length;
-        yield chunk;
-      }
-    };
-    await pending.append(counted.call(this), options);
+  async #append(pending: PendingObject, chunks: Chunks, options: CallOptions): Promise<void> {
+    await pending.append(this.#counted(chunks), options);
   }
+
+  async *#counted(chunks: Chunks): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of chunks) {
+      this.#hash?.update(chunk);
+      this.#storedBytes += chunk.length;
+      this.#passedBytes += chunk.length;
+      yield chunk;
+    }
+  }
+}
+
+type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** A part of a dump: from a pack as it is there, or new bytes. */
+type Piece = { readonly range: PackPlace } | { readonly chunks: Iterable<Uint8Array> };
+
+/** Both, if the second lies right behind the first. */
+function joined(first: PackPlace, { pack, offset, storedBytes }: PackPlace): PackPlace | undefined {
+  if (first.pack !== pack || first.offset + first.storedBytes !== offset) return undefined;
+  return { ...first, storedBytes: first.storedBytes + storedBytes };
 }
 
 /** Many small frames in chunks of a usual size. */

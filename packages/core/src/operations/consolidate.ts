@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Recipients } from '@gantry/age';
 import type { CallOptions, Store } from '@gantry/transport';
 import type { AssembledBytes } from '../exports/assemble-dump.ts';
 import { DumpAssembly } from '../exports/assemble-dump.ts';
@@ -10,12 +11,15 @@ import { isReadByMaps } from '../exports/manifest.ts';
 import type { StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
 import { removeExport } from '../exports/remove-export.ts';
+import type { Sealing } from '../exports/sealing.ts';
 import type { SignManifest, Signers } from '../exports/signature.ts';
 import { allowedSigner, assertCanSign, assertSigners, checkSignature, isRefusal, readSignature, sshSigner } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { StoreExportWriter } from '../exports/store-sink.ts';
 import { storeSink } from '../exports/store-sink.ts';
+import { opensSealed } from '../exports/unsealing.ts';
 import { prepareStore } from '../flow/prepare-store.ts';
+import { sealAnew, writeSealed } from '../flow/seal-anew.ts';
 import type { Call } from '../flow/session.ts';
 import { startCall } from '../flow/session.ts';
 import { inDump } from '../frames/damage.ts';
@@ -36,6 +40,11 @@ export interface ConsolidateRequest extends Pick<OperationOptions, 'signal' | 'o
   readonly export: string;
   /** Signs the new export with an SSH key, if the old one is signed by one of `allowedSigners`: see `sshSigner`. */
   readonly signKey?: string | undefined;
+  /**
+   * Of a sealed export: who can read the new one. Those that its manifest names are in the open, so they count only where its signature was
+   * checked.
+   */
+  readonly recipients?: Recipients | undefined;
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
 }
@@ -59,9 +68,9 @@ export interface ConsolidateResult extends AssembledBytes {
  * Makes a plain full export of one that needs packs of others: the same disks, each in one dump that is complete by itself. It gets an id
  * of its own for the same start time; the old export is removed when the new one is complete, and every byte of it was read back and
  * checked. If this is interrupted, the old export is still there, or both are. A signed export is signed anew, or not consolidated. With
- * `allowedSigners`, one that is not signed is refused.
+ * `allowedSigners`, one that is not signed is refused. A sealed one is decrypted by an identity (`withUnsealer`), and encrypted anew.
  *
- * @throws GantryError `USAGE`, `SIGNATURE_*`, `SIGNING_FAILED`, `EXPORT_*`, `MAP_DAMAGED`, `PACK_MISSING`, `DUMP_*`, `STORE_*`; the reason of the signal
+ * @throws GantryError `USAGE`, `IDENTITY_*`, `RECIPIENT_INVALID`, `SIGNATURE_*`, `SIGNING_FAILED`, `EXPORT_*`, `MAP_DAMAGED`, `PACK_MISSING`, `DUMP_*`, `STORE_*`; the reason of the signal
  */
 export function consolidateExport(request: ConsolidateRequest): Promise<ConsolidateResult> {
   return withStoreErrors(request.store.address, () => runConsolidate(request));
@@ -76,19 +85,20 @@ async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateR
   for (const warning of found.warnings) reporter.warn(warning);
   const { manifest, reference } = found;
   if (manifest === undefined || isPlain(manifest)) return nothingToDo(found, reporter.warnings);
-  if (manifest.sealed !== undefined) throw isSealed(reference);
+  assertReadable(store, found);
   const sign = await signatureFor(request, found, call);
+  const sealing = await sealAnew(request, { reference, manifest, isSigned: sign !== undefined }, reporter);
   await prepareStore(store, { ...call, instance: manifest.instance });
-  const sink = storeSink(store, { warn: (message) => reporter.warn(message), sign });
+  const sink = storeSink(store, { warn: (message) => reporter.warn(message), sign, sealing });
   await using writer = await sink.open(headerOf(manifest), { signal });
   // The claim holds its packs from here on, but only if nobody removed the export before.
   const held = await openExport(store, reference, { signal });
   if (sign !== undefined && held.manifestText !== found.manifestText) throw changedMeanwhile(reference);
   await held.checkDumpsPresent({ signal });
   reporter.stage(`putting ${reference} together as ${writer.reference}`);
-  const done = await assembleDumps({ ...call, request, writer, found: held, manifest });
+  const done = await assembleDumps({ ...call, request, writer, found: held, manifest, sealing });
   for (const { name } of held.native) await writer.native(await held.nativeFile(name, { signal }), { signal });
-  const { version: _version, frameTables: _tables, native: _native, sinceFull: _sinceFull, ...draft } = manifest;
+  const { version: _version, frameTables: _tables, native: _native, sinceFull: _sinceFull, sealed: _sealed, ...draft } = manifest;
   const consolidated = new Date().toISOString();
   await writer.commit({ ...draft, consolidated, exportId: writer.id, dumps: done.map(({ record }) => record) }, { signal });
   if (sign !== undefined) await assertReplaces(request, { from: reference, to: writer.reference }, { signal });
@@ -114,10 +124,14 @@ function isPlain(manifest: Manifest): boolean {
   );
 }
 
-function isSealed(reference: string): GantryError {
-  return new GantryError('USAGE', {
-    message: `cannot consolidate ${reference}: it is sealed, and its frames would have to be encrypted anew`,
-    hint: 'Make a full export in its place: gantry export without --incremental. What the old one needs stays for as long as it is there.',
+/** @throws GantryError `IDENTITY_NEEDED`, `IDENTITY_MISMATCH` for a sealed export that nothing opens */
+function assertReadable(store: Store, found: StoredExport): void {
+  const { reference, manifest, mismatch } = found;
+  if (mismatch !== undefined) throw mismatch;
+  if (manifest?.sealed === undefined || opensSealed(store)) return;
+  throw new GantryError('IDENTITY_NEEDED', {
+    message: `cannot consolidate ${reference}: it is sealed, and its frames have to be encrypted anew`,
+    hint: 'Give the identity of one of its recipients (--identity FILE), or make a full export in its place: gantry export without --incremental.',
   });
 }
 
@@ -200,13 +214,17 @@ function nothingToDo({ reference, manifest }: StoredExport, warnings: readonly s
 
 function headerOf(manifest: Manifest): Parameters<ReturnType<typeof storeSink>['open']>[0] {
   const { instance, exportId, started, dumps, native = [] } = manifest;
+  const names = [
+    ...dumps.map(({ index, codec }) => dumpFileName(index, codec, manifest)),
+    ...native.map(({ name }) => nativeObjectName(name, manifest)),
+  ];
   const parents = packsOfOthers(manifest).map((pack) => formatExportReference(pack.instance, pack.exportId));
   return {
     instance: instance.name,
     started: new Date(started).toISOString(),
     runId: randomUUID(),
     tool: TOOL,
-    dumps: [...dumps.map(({ index, codec }) => dumpFileName(index, codec)), ...native.map(({ name }) => nativeObjectName(name))],
+    dumps: names,
     parents: [...new Set([formatExportReference(instance.name, exportId), ...parents])],
   };
 }
@@ -216,6 +234,8 @@ interface Assembling extends Call {
   readonly writer: StoreExportWriter;
   readonly found: StoredExport;
   readonly manifest: Manifest;
+  /** How the new export is encrypted, if the old one is. */
+  readonly sealing: Sealing | undefined;
 }
 
 interface AssembledRecord extends AssembledBytes {
@@ -233,18 +253,21 @@ async function assembleDumps(work: Assembling): Promise<readonly AssembledRecord
 }
 
 async function assembleDump(
-  { request, writer, found, manifest, reporter, signal }: Assembling,
+  { request, writer, found, manifest, sealing, reporter, signal }: Assembling,
   record: DumpRecord,
   budget: MemoryBudget,
 ): Promise<AssembledRecord> {
+  const { store } = request;
   const { index, codec, map: mapRecord } = record;
   const map = await found.frameMap(index, { signal });
   if (map === undefined || mapRecord === undefined) throw new TypeError(`disk ${index} has no frame map`);
-  const name = dumpFileName(index, codec);
+  const name = dumpFileName(index, codec, manifest);
   const report = reporter.progressOf(index, () => record.plainBytes);
+  const { packs, cut } = mapRecord;
+  const instance = manifest.instance.name;
   const assembly = new DumpAssembly({
-    store: request.store,
-    disk: { instance: manifest.instance.name, exportId: manifest.exportId, disk: index, packs: mapRecord.packs },
+    store,
+    disk: { instance, exportId: manifest.exportId, disk: index, packs, isSealed: sealing !== undefined },
     record,
     map,
     exportId: writer.id,
@@ -253,9 +276,13 @@ async function assembleDump(
     onProgress: report,
   });
   // As much as all its packs together at most, or what the disk has.
-  const assembledBytes = Math.min(record.plainBytes, sum(mapRecord.packs.map(({ size }) => size)) + record.storedBytes);
-  await using dump = await writer.dump(name, { map: { disk: index, cut: mapRecord.cut, packs: [] }, assembledBytes, signal });
-  const written = await dump.assemble(assembly, { signal });
+  const assembledBytes = Math.min(record.plainBytes, sum(packs.map(({ size }) => size)) + record.storedBytes);
+  const options = { map: { disk: index, cut, packs: [] }, signal };
+  await using dump = await writer.dump(name, sealing === undefined ? { ...options, assembledBytes } : options);
+  const written =
+    sealing === undefined
+      ? await dump.assemble(assembly, { signal })
+      : await writeSealed({ store, dump, sealing, assembly, place: { instance, exportId: writer.id, disk: index, name } }, { signal });
   report(written.plainBytes, written.storedBytes, true);
   return { record: { ...record, ...written, name }, ...assembly.bytes };
 }
