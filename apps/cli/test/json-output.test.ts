@@ -195,6 +195,10 @@ beforeAll(async () => {
   await run('verify', store, 'a.example.com');
   await writeFile(config, `policies: { nightly: { instances: ${a}, stores: [${store}, /nonexistent], max-age: 1d } }\n`);
   await run('status', '--config', config);
+  const strict = bench.file('strict.yaml');
+  const signers = `allowed-signers: ${bench.file('signers')}, require-signature: true`;
+  await writeFile(strict, `policies: { nightly: { instances: ${a}, stores: ${store}, ${signers} } }\n`);
+  await run('status', '--config', strict);
   await mkdir(bench.file('unlisted'));
   await writeFile(bench.file('unlisted', 'policies'), '');
   await run('status', '--config', config, '--state-dir', bench.file('unlisted'));

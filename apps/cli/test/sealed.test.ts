@@ -108,6 +108,17 @@ describe('with an identity', () => {
     }
   });
 
+  test('verify says that it does not use it where it decrypts nothing', async () => {
+    const [reference] = exports;
+    const unused = /--identity is not used at the depth (stored|present), and nothing is decrypted/;
+    for (const call of [[reference, '--depth', 'stored'], [reference, '--depth', 'present'], [], ['--depth', 'present']])
+      expect(await bench.gantry('verify', bench.store, ...call, '--identity', OTHER())).toMatchObject({
+        exitCode: 0,
+        stderr: expect.stringMatching(unused),
+      });
+    expect((await bench.gantry('verify', bench.store, reference, '--identity', KEY())).stderr).not.toMatch(unused);
+  });
+
   test('one of others that is configured keeps nobody from what needs none, and is not taken for the proof of an identity', async () => {
     const [reference] = exports;
     await writeFile(bench.file('others.yaml'), 'defaults: { identity: other.txt }\n');

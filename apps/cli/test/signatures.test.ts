@@ -66,6 +66,37 @@ test('who may sign, and that a signature is required, are settings, too', async 
   expect(taken).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/: not signed$/) });
 });
 
+test('copy and mirror take along only what is signed, by options or by the settings of one of the stores', async () => {
+  const signed = lastLine((await bench.gantry('export', instance, bench.store, '--sign', bench.file('key'))).stdout);
+  const unsigned = lastLine((await bench.gantry('export', instance, bench.store)).stdout);
+  const config = bench.file('gantry.yaml');
+  const required = 'allowed-signers: allowed, require-signature: true';
+  await writeFile(config, `stores: { source: { url: ${bench.store}, ${required} }, vault: { url: ./vault, ${required} } }\n`);
+  const configured = (...call: readonly string[]): ReturnType<Workbench['gantry']> => bench.gantry('--config', config, ...call);
+  const refused = { exitCode: 7, stderr: expect.stringContaining('SIGNATURE_MISSING') };
+
+  const targets = [
+    { call: bench.gantry, from: bench.store, to: bench.file('by-options'), more: signers },
+    { call: configured, from: 'source', to: bench.file('by-source'), more: [] },
+    { call: configured, from: bench.store, to: 'vault', more: [] },
+  ];
+  for (const { call, from, to, more } of targets) {
+    expect(await call('copy', from, unsigned, to, ...more, '--create-store')).toMatchObject(refused);
+    const planned = await call('mirror', from, to, ...more, '--create-store', '--dry-run');
+    expect(planned).toMatchObject({
+      exitCode: 7,
+      stdout: expect.stringMatching(`would copy ${signed}\nfailed ${unsigned}: .* not signed`),
+    });
+    expect(await call('copy', from, signed, to, ...more, '--create-store')).toMatchObject({ exitCode: 0 });
+    const mirrored = await call('mirror', from, to, ...more);
+    expect(mirrored).toMatchObject({ exitCode: 7, stdout: expect.stringMatching(`^failed ${unsigned}: .* not signed\n`) });
+    expect((await call('list', to, '--json')).stdout).not.toContain(unsigned);
+    expect(await call('copy', from, unsigned, to, ...more, '--no-require-signature')).toMatchObject({ exitCode: 0 });
+  }
+  const nobody = await bench.gantry('mirror', bench.store, bench.file('other'), '--allowed-signers', bench.file('gone'), '--create-store');
+  expect(nobody).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('cannot read the allowed-signers file') });
+});
+
 test('a configuration that cannot be used does not let an unsigned export through', async () => {
   const unsigned = lastLine((await bench.gantry('export', instance, bench.store)).stdout);
   const configuration = bench.file('home/gantry/gantry.yaml');

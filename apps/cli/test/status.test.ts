@@ -106,6 +106,38 @@ describe('what stores have', () => {
     );
   });
 
+  test('does not count one whose signature is refused, and says so', async () => {
+    await using scratch = await makeWorkbench();
+    await makeRandomFile(scratch.file('disk0'), 4096, 'disk0');
+    const instance = await scratch.describeInstance('db1', { disks: [scratch.file('disk0')] });
+    await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', scratch.file('key')]);
+    await writeFile(scratch.file('allowed'), `node1 ${await readFile(scratch.file('key.pub'), 'utf8')}`);
+    const signed = lastLine((await scratch.gantry('export', instance, scratch.store, '--sign', scratch.file('key'))).stdout);
+    const unsigned = lastLine((await scratch.gantry('export', instance, scratch.store)).stdout);
+    const policy = (more: string): string => `{ instances: ${instance}, stores: ${scratch.store}, max-age: 26h, ${more} }`;
+    const strict = policy(`allowed-signers: ${scratch.file('allowed')}, require-signature: true`);
+    const lost = policy(`allowed-signers: ${scratch.file('gone')}, require-signature: true`);
+    await writeFile(config, `policies:\n  open: ${policy('parallel: 1')}\n  strict: ${strict}\n  lost: ${lost}\n`);
+    const { stdout } = await bench.gantry('status', '--config', config, '--json');
+    const found = jsonLines(stdout).at(-1);
+    expect(found).toMatchObject({
+      policies: [
+        { policy: 'open', instances: [{ state: 'good', good: { reference: unsigned }, refused: [] }] },
+        {
+          policy: 'strict',
+          instances: [{ state: 'good', good: { reference: signed }, refused: [{ reference: unsigned, code: 'SIGNATURE_MISSING' }] }],
+        },
+        { policy: 'lost', instances: [{ state: 'unknown', reason: expect.stringContaining('cannot read the allowed-signers file') }] },
+      ],
+    });
+    expect((await bench.gantry('status', '--config', config, 'strict')).stdout).toContain(`${unsigned} in ${scratch.store} is refused: `);
+    const checked = await bench.gantry('status', '--config', config, 'strict', '--check');
+    expect(checked).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/^GANTRY WARNING - \S+ in \S+ is refused \|/) });
+    expect(await bench.gantry('remove', scratch.store, signed)).toMatchObject({ exitCode: 0 });
+    const none = await bench.gantry('status', '--config', config, 'strict');
+    expect(none).toMatchObject({ exitCode: 17, stdout: expect.stringMatching(/db1 +\S+ +missing /) });
+  });
+
   test('does not count an export of some disks', async () => {
     await using scratch = await makeWorkbench();
     await Promise.all(['disk0', 'disk1'].map((name) => makeRandomFile(scratch.file(name), 4096, name)));

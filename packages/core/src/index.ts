@@ -13,7 +13,7 @@ export { isRecipient, readIdentityFiles, readRecipients } from './exports/key-fi
 export type { Unsealer } from './exports/unsealing.ts';
 export { assertOpened, isClosed, withUnsealer } from './exports/unsealing.ts';
 export type { RefusedExport, SignatureState, Signers } from './exports/signature.ts';
-export { assertSigners, refusalOf } from './exports/signature.ts';
+export { asksForSignatures, assertSigners, refusalOf } from './exports/signature.ts';
 export type { FrameSource } from './exports/frame-source.ts';
 export { openFrameSource } from './exports/frame-source.ts';
 export { similarInstances } from './exports/find-export.ts';

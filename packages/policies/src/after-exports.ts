@@ -3,11 +3,11 @@ import type { OperationOptions, PruneResult, RetentionPolicy } from '@gantry/cor
 import { GantryError, mirrorStore, pruneStore, verifyStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import { assertOtherStore } from './open-stores.ts';
-import { problemOf } from './problems.ts';
+import { problemOf, problemsOfCopies } from './problems.ts';
 import type { StoreOfRun } from './record/form.ts';
 import type { RunLog } from './record/log.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
-import { signersOf } from './signers.ts';
+import { copySignersOf, signersOf } from './signers.ts';
 
 /** What comes after the exports of a policy: copies, verification, retention. Failures go into the record. */
 export class AfterExports {
@@ -48,7 +48,7 @@ export class AfterExports {
     const instances = this.#goodIn(named);
     if (instances.length === 0) return;
     await this.#attempt(`copies from ${named} to ${to}`, async () => {
-      const signers = await signersOf(this.#request, named);
+      const signers = await copySignersOf(this.#request, { from: named, to });
       await using target = await this.#request.openStore(to, 'write');
       const { createStore } = this.#request;
       const { signal, onEvent } = this.#operation;
@@ -62,8 +62,7 @@ export class AfterExports {
       this.#log.store(to, 'copies', {
         copied: { exports: result.exports.length - failed.length, present, failed: failed.length, newest, missing, sentBytes },
       });
-      for (const { reference, code = 'STORE_FAILED', reason = 'it was not copied' } of failed)
-        this.#log.problem({ what: `copy of ${reference} to ${to}`, code, message: reason });
+      for (const problem of problemsOfCopies(result, to)) this.#log.problem(problem);
       const incomplete = new Set(failed.map(({ reference }) => instanceOf(reference)));
       const complete = instances.filter((name) => !incomplete.has(name));
       if (retention !== undefined) await this.#prune({ named: to, store: target, role: 'copies' }, complete, retention);
@@ -78,7 +77,7 @@ export class AfterExports {
       const result = await verifyStore({ ...this.#operation, ...signers, store, depth, budget });
       const found = (wanted: string): typeof result.exports => result.exports.filter((each) => each.result === wanted);
       const names = (wanted: string): string[] => found(wanted).map(({ reference }) => reference);
-      const { left, readBytes } = result;
+      const { left, readBytes, closed } = result;
       this.#log.store(named, 'exports', {
         verified: {
           depth: result.depth,
@@ -86,6 +85,7 @@ export class AfterExports {
           damaged: names('damaged'),
           unreadable: names('unreadable'),
           refused: names('refused'),
+          closed,
           left,
           readBytes,
         },

@@ -9,7 +9,7 @@ import { recentExport } from './recent-exports.ts';
 import type { InstanceOfRun, RunProblem, StoreOfInstance } from './record/form.ts';
 import type { OpenedStore, RunContext } from './run-request.ts';
 import type { SelectedInstance } from './selection.ts';
-import { signersOf } from './signers.ts';
+import { copySignersOf, signersOf } from './signers.ts';
 import type { Signals } from './window-end.ts';
 import { isWindowEnd } from './window-end.ts';
 
@@ -233,7 +233,8 @@ class InstanceExport {
     try {
       const { request } = this.#context;
       const { signal, onEvent } = operationOf(request, this.#selected.name, this.#signal);
-      const way = { source: from.store, target, createStore: request.createStore, ...(await signersOf(request, from.named)) };
+      const signers = await copySignersOf(request, { from: from.named, to: store });
+      const way = { source: from.store, target, createStore: request.createStore, ...signers };
       const copied = await copyFromStore({ ...way, export: reference, signal, onEvent });
       this.#warnings.push(...copied.warnings);
       return { store, outcome: 'copied', reference };

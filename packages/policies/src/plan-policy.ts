@@ -4,13 +4,13 @@ import { GantryError, isSentBySource, mirrorStore, planExport, pruneStore } from
 import type { Store } from '@gantry/transport';
 import { askedLocalExport } from './export-request.ts';
 import { openPolicyStores } from './open-stores.ts';
-import { problemOf } from './problems.ts';
+import { problemOf, problemsOfCopies } from './problems.ts';
 import { recentExport } from './recent-exports.ts';
 import type { RunProblem } from './record/form.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
 import type { SelectedInstance } from './selection.ts';
 import { selectInstances } from './selection.ts';
-import { signersOf } from './signers.ts';
+import { copySignersOf, signersOf } from './signers.ts';
 import type { RunTimes } from './when.ts';
 import { timesOf } from './when.ts';
 
@@ -146,13 +146,15 @@ class StorePlanner {
     return planned;
   }
 
-  async #copies({ store: source }: OpenedStore, { to, retention }: CopySettings): Promise<PlannedStore> {
+  async #copies({ named, store: source }: OpenedStore, { to, retention }: CopySettings): Promise<PlannedStore> {
     const found = await this.#attempt(`copies to ${to}`, async () => {
       await using target = await this.#request.openStore(to, 'read');
       const { signal } = this.#request;
-      const result = await mirrorStore({ source, target, instances: this.#instances, dryRun: true, signal });
+      const signers = await copySignersOf(this.#request, { from: named, to });
+      const result = await mirrorStore({ ...signers, source, target, instances: this.#instances, dryRun: true, signal });
+      this.problems.push(...problemsOfCopies(result, to));
       const removes = await this.#removals(to, target, retention);
-      return { copies: result.exports.map(({ reference }) => reference), removes };
+      return { copies: result.exports.flatMap(({ reference, outcome }) => (outcome === 'planned' ? [reference] : [])), removes };
     });
     return { store: to, role: 'copies', ...found };
   }

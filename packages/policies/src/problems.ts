@@ -1,3 +1,4 @@
+import type { MirrorResult } from '@gantry/core';
 import { asFirstError, GantryError } from '@gantry/core';
 import type { RunProblem } from './record/form.ts';
 
@@ -9,4 +10,11 @@ export function problemOf(what: string, error: unknown): RunProblem {
     return { what, code, message, ...(hint === undefined ? {} : { hint }) };
   }
   return { what, code: 'INTERNAL', message: first instanceof Error ? first.message || first.name : String(first) };
+}
+
+/** The exports that were not copied to a store, or would not be. */
+export function problemsOfCopies({ exports }: MirrorResult, to: string): readonly RunProblem[] {
+  return exports.flatMap(({ reference, outcome, code = 'STORE_FAILED', reason = 'it was not copied' }) =>
+    outcome === 'failed' ? [{ what: `copy of ${reference} to ${to}`, code, message: reason }] : [],
+  );
 }

@@ -78,11 +78,22 @@ test('an unsigned export is not copied, and the store of the copies keeps what i
   const request = { ...(await sampleRequest({ home, policy, signal })), settings: { signKey } };
   const first = idOf(await runPolicy(request));
   const forged = await forge(request, home, 'first');
+  const planned = await planPolicy({ ...request, skipNewerMs: AN_HOUR_MS });
+  expect(planned.problems).toEqual([expect.objectContaining({ what: `copy of web1@${forged} to second`, code: 'SIGNATURE_MISSING' })]);
+  expect(planned.stores).toContainEqual(expect.objectContaining({ store: 'second', copies: [] }));
   const run = await runPolicy({ ...request, skipNewerMs: AN_HOUR_MS });
   expect(problemsOf(run)).toEqual([`copy of web1@${forged} to second: SIGNATURE_MISSING`]);
   const last = idOf(run);
   expect(new Set(await idsIn(home, 'second'))).toEqual(new Set([first, last]));
   expect([first, forged]).not.toContain(last);
+});
+
+test('an export that the store of the copies refuses is not copied to it', async () => {
+  await using home = await makeTemporaryDirectory();
+  const { required } = await makeSigner(home);
+  const policy = 'stores: first, copies: [{ to: second }]';
+  const run = await runPolicy(await sampleRequest({ home, policy, signal, secondStore: required }));
+  expect(problemsOf(run)).toEqual([`copy of web1@${idOf(run)} to second: SIGNATURE_MISSING`]);
 });
 
 test('each store is read by its own settings, not by those of the first one', async () => {

@@ -1,5 +1,6 @@
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
+import { SIGNERS } from '../command-line/signature-options.ts';
 import { CREATE_STORE, PARALLEL, RATE, texts } from '../command-line/options.ts';
 
 const command: CommandModule = defineCommand({
@@ -11,6 +12,7 @@ const command: CommandModule = defineCommand({
     ...PARALLEL,
     ...CREATE_STORE,
     packsOf: texts('--packs-of <instance>', 'also bring packs of this other instance: of a sealed export that was made with --base'),
+    ...SIGNERS,
   },
   examples: [
     'gantry copy /srv/exports web1.example.com ssh://backup@vault/srv/exports',

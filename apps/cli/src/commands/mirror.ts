@@ -1,5 +1,6 @@
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
+import { SIGNERS } from '../command-line/signature-options.ts';
 import { CREATE_STORE, PARALLEL, RATE, flag, texts, wholeNumber } from '../command-line/options.ts';
 
 const command: CommandModule = defineCommand({
@@ -15,6 +16,7 @@ const command: CommandModule = defineCommand({
     tag: texts('--tag <tag>', 'of these, only exports with this tag, or with all of several'),
     withOlder: flag('--with-older', 'also exports that are older than the newest one of their instance there'),
     dryRun: flag('--dry-run', 'only show what would be copied'),
+    ...SIGNERS,
   },
   examples: [
     'gantry mirror /srv/exports ssh://backup@vault/srv/exports --dry-run',

@@ -5,6 +5,7 @@ import type { Session } from '../session.ts';
 import { readNextRuns } from './next-runs.ts';
 import type { PolicyStatus, StoreAnswer } from './policy-status.ts';
 import { instanceStatus, storesOf } from './policy-status.ts';
+import { refusedOf } from './refused-exports.ts';
 
 interface SelectedNames {
   readonly policy: Policy;
@@ -39,7 +40,7 @@ export async function askPolicies(session: Session, policies: readonly Policy[])
         maxAgeMs,
         instances: names.flatMap((instance) =>
           storesOf(policy).map((store) =>
-            instanceStatus(instance, store, answers.get(store.named) ?? { reason: 'it was not asked' }, { maxAgeMs, now }),
+            instanceStatus(instance, store, answers.get(store.named)?.get(name) ?? { reason: 'it was not asked' }, { maxAgeMs, now }),
           ),
         ),
         problems,
@@ -60,24 +61,39 @@ async function selectNames(session: Session, policy: Policy): Promise<SelectedNa
   return { policy, names: selection.instances.map(({ name }) => name), problems };
 }
 
-/** Each store is asked once, for the instances of all policies that use it. */
-async function askStores(session: Session, selected: readonly SelectedNames[]): Promise<ReadonlyMap<string, StoreAnswer>> {
-  const wanted = new Map<string, Set<string>>();
-  for (const { policy, names } of selected) {
-    for (const { named } of storesOf(policy)) wanted.set(named, new Set([...(wanted.get(named) ?? []), ...names]));
-  }
-  const answers = await Promise.all(
-    [...wanted].map(async ([named, names]) => [named, await askStore(session, named, [...names])] as const),
-  );
+/** Each store is asked once, for the instances of all policies that use it. @returns by stores, what it answered each policy */
+async function askStores(
+  session: Session,
+  selected: readonly SelectedNames[],
+): Promise<ReadonlyMap<string, ReadonlyMap<string, StoreAnswer>>> {
+  const asking = new Map<string, SelectedNames[]>();
+  for (const each of selected) for (const { named } of storesOf(each.policy)) asking.set(named, [...(asking.get(named) ?? []), each]);
+  const answers = await Promise.all([...asking].map(async ([named, all]) => [named, await askStore(session, named, all)] as const));
   return new Map(answers);
 }
 
-async function askStore({ open, operation, signal }: Session, named: string, instances: readonly string[]): Promise<StoreAnswer> {
-  try {
-    await using store = await open(named, 'read');
-    return await listStore({ store, instances, stateDirectory: operation.stateDirectory, signal });
-  } catch (error) {
+async function askStore(session: Session, named: string, all: readonly SelectedNames[]): Promise<ReadonlyMap<string, StoreAnswer>> {
+  const { open, operation, signal } = session;
+  const failed = (error: unknown): StoreAnswer => {
     signal.throwIfAborted();
     return { reason: error instanceof Error ? error.message : String(error) };
+  };
+  try {
+    await using store = await open(named, 'read');
+    const instances = [...new Set(all.flatMap(({ names }) => names))];
+    const { exports } = await listStore({ store, instances, stateDirectory: operation.stateDirectory, signal });
+    const answers = new Map<string, StoreAnswer>();
+    for (const { policy, names } of all) {
+      try {
+        const signers = await session.settings({ store: named, policy: policy.name }, 'read');
+        answers.set(policy.name, { exports, refused: await refusedOf(store, exports, { ...signers, names, signal }) });
+      } catch (error) {
+        answers.set(policy.name, failed(error));
+      }
+    }
+    return answers;
+  } catch (error) {
+    const answer = failed(error);
+    return new Map(all.map(({ policy }) => [policy.name, answer]));
   }
 }

@@ -17,7 +17,7 @@ export interface PluginOutput {
 }
 
 /**
- * Late and missing exports are critical; a later export that is damaged is a warning; what cannot be asked is unknown, and so is what is
+ * Late and missing exports are critical; a later export that is damaged or refused is a warning; what cannot be asked is unknown, and so is what is
  * late, where the policy does not say it.
  */
 export function pluginOutput(policies: readonly PolicyStatus[]): PluginOutput {
@@ -25,13 +25,15 @@ export function pluginOutput(policies: readonly PolicyStatus[]): PluginOutput {
   const problems = policies.flatMap((policy) => policy.problems);
   const bad = all.filter(({ status }) => status.state === 'late' || status.state === 'missing');
   const damaged = all.flatMap(({ status }) => status.damaged.map((reference) => `${reference} in ${status.store} is damaged`));
+  const refused = all.flatMap(({ status }) => status.refused.map(({ reference }) => `${reference} in ${status.store} is refused`));
+  const odd = [...damaged, ...refused];
   const unknown = [
     ...policies.flatMap(({ policy, maxAgeMs }) => (maxAgeMs === undefined ? [`policy ${policy} has no max-age`] : [])),
     ...problems,
     ...new Set(all.flatMap(({ status }) => (status.state === 'unknown' ? [`${status.store}: ${status.reason ?? ''}`] : []))),
   ];
-  const state = bad.length > 0 ? 'CRITICAL' : damaged.length > 0 ? 'WARNING' : unknown.length > 0 || all.length === 0 ? 'UNKNOWN' : 'OK';
-  const details = [...bad.map(({ status, maxAgeMs }) => describeBad(status, maxAgeMs)), ...damaged, ...unknown];
+  const state = bad.length > 0 ? 'CRITICAL' : odd.length > 0 ? 'WARNING' : unknown.length > 0 || all.length === 0 ? 'UNKNOWN' : 'OK';
+  const details = [...bad.map(({ status, maxAgeMs }) => describeBad(status, maxAgeMs)), ...odd, ...unknown];
   const summary =
     details.length === 0 ? (all.length === 0 ? 'no instances' : `${countOf(all.length, 'export')} as promised`) : some(details);
   return { state, line: withFigures(`GANTRY ${state} - ${summary}`, all) };

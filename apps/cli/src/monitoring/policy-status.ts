@@ -1,5 +1,5 @@
 import type { Policy } from '@gantry/config';
-import type { LastVerification, ListedExport } from '@gantry/core';
+import type { LastVerification, ListedExport, RefusedExport } from '@gantry/core';
 import type { PolicyRun } from '@gantry/policies';
 
 /**
@@ -8,7 +8,7 @@ import type { PolicyRun } from '@gantry/policies';
  */
 export type InstanceState = 'good' | 'late' | 'missing' | 'unknown';
 
-/** The last export that is complete, with all disks, of which no verification has found damage, and whose time can be true. */
+/** The last export that is complete, with all disks, of which no verification has found damage, whose time can be true, and whose signature is not refused. */
 export interface LastGood {
   readonly reference: string;
   readonly started: Date;
@@ -30,6 +30,8 @@ export interface InstanceStatus {
   readonly good?: LastGood | undefined;
   /** Later exports that are damaged, `INSTANCE@EXPORT-ID`. */
   readonly damaged: readonly string[];
+  /** Later exports whose signature is refused, by what the policy or its store says of signers. */
+  readonly refused: readonly RefusedExport[];
   /** Why the state is not known. */
   readonly reason?: string | undefined;
 }
@@ -61,8 +63,10 @@ export function storesOf({ stores, copies }: Policy): readonly StoreOfPolicy[] {
   return [...exports, ...others];
 }
 
-/** What a store answered: its exports, or why it could not be asked. */
-export type StoreAnswer = { readonly exports: readonly ListedExport[] } | { readonly reason: string };
+/** What a store answered: its exports, and those of them that are refused; or why it could not be asked. */
+export type StoreAnswer =
+  | { readonly exports: readonly ListedExport[]; readonly refused: readonly RefusedExport[] }
+  | { readonly reason: string };
 
 /** What is to be said of an instance in a store. */
 export function instanceStatus(
@@ -72,13 +76,18 @@ export function instanceStatus(
   { maxAgeMs, now }: { readonly maxAgeMs?: number | undefined; readonly now: Date },
 ): InstanceStatus {
   const base = { instance, store, role };
-  if ('reason' in answer) return { ...base, state: 'unknown', damaged: [], reason: answer.reason };
+  if ('reason' in answer) return { ...base, state: 'unknown', damaged: [], refused: [], reason: answer.reason };
   const own = answer.exports.filter((each) => each.instance === instance);
-  const good = lastGood(own, now);
+  const refusedOnes = new Set(answer.refused.map(({ reference }) => reference));
+  const good = lastGood(
+    own.filter(({ reference }) => !refusedOnes.has(reference)),
+    now,
+  );
   const damaged = own
     .filter(({ state, started }) => state === 'damaged' && (good === undefined || started === undefined || started > good.started))
     .map(({ reference }) => reference);
-  return { ...base, state: stateOf(good, maxAgeMs), good, damaged };
+  const refused = answer.refused.filter(({ reference }) => own.some((each) => each.reference === reference));
+  return { ...base, state: stateOf(good, maxAgeMs), good, damaged, refused };
 }
 
 function stateOf(good: LastGood | undefined, maxAgeMs: number | undefined): InstanceState {
@@ -86,12 +95,19 @@ function stateOf(good: LastGood | undefined, maxAgeMs: number | undefined): Inst
   return maxAgeMs !== undefined && good.ageMs > maxAgeMs ? 'late' : 'good';
 }
 
-/** One from the future would never grow old: the clock that made it was wrong. */
 function lastGood(exports: readonly ListedExport[], now: Date): LastGood | undefined {
-  const dated = exports.flatMap(({ state, missingDisks, warning, started, reference, plainBytes, storedBytes, verified }) =>
-    state !== 'complete' || missingDisks !== undefined || started === undefined || (warning !== undefined && started > now)
+  const [newest] = newestFirst(exports, now);
+  if (newest === undefined) return undefined;
+  const { reference, started, plainBytes, storedBytes, verified } = newest;
+  return { reference, started, ageMs: Math.max(0, now.getTime() - started.getTime()), plainBytes, storedBytes, verified };
+}
+
+/** Those that may be the last good one. One from the future would never grow old: the clock that made it was wrong. */
+export function newestFirst(exports: readonly ListedExport[], now: Date): readonly (ListedExport & { readonly started: Date })[] {
+  const dated = exports.flatMap(({ started, ...each }) =>
+    each.state !== 'complete' || each.missingDisks !== undefined || started === undefined || (each.warning !== undefined && started > now)
       ? []
-      : [{ reference, started, ageMs: Math.max(0, now.getTime() - started.getTime()), plainBytes, storedBytes, verified }],
+      : [{ ...each, started }],
   );
-  return dated.toSorted((a, b) => b.started.getTime() - a.started.getTime())[0];
+  return dated.toSorted((a, b) => b.started.getTime() - a.started.getTime());
 }

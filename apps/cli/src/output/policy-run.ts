@@ -46,11 +46,13 @@ function describeStore({ store, copied, verified, pruned }: StoreOfRun): string 
   return `${store}: ${parts.join('; ')}`;
 }
 
-function describeVerified({ exports, damaged, unreadable, refused = [], left, readBytes }: NonNullable<StoreOfRun['verified']>): string {
+function describeVerified(verified: NonNullable<StoreOfRun['verified']>): string {
+  const { exports, damaged, unreadable, refused = [], closed = 0, left, readBytes } = verified;
   const bad = [
     ...(damaged.length === 0 ? [] : [`${damaged.length} damaged`]),
     ...(unreadable.length === 0 ? [] : [`${unreadable.length} unreadable`]),
     ...(refused.length === 0 ? [] : [`${refused.length} refused`]),
+    ...(closed === 0 ? [] : [`${countOf(closed, 'sealed export')} not opened`]),
   ];
   const later = left === 0 ? '' : `, ${left} left for later runs`;
   return `${countOf(exports, 'export')} verified (${formatBytes(readBytes)} read)${bad.length === 0 ? '' : `: ${bad.join(', ')}`}${later}`;

@@ -48,6 +48,7 @@ const status = loose(
     role: z.enum(['exports', 'copies']),
     state: z.enum(['good', 'late', 'missing', 'unknown']),
     damaged: texts,
+    refused: list({ reference: text, code: text, reason: text }),
   },
   { reason: text, good: loose({ reference, started: time, ageMs: count }, { plainBytes: bytes, storedBytes: bytes, verified }) },
 );

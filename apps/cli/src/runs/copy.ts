@@ -3,21 +3,27 @@ import { wantsNewStore } from '../create-store.ts';
 import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { parallelOf } from './parallel-choice.ts';
+import { copySignersOf } from './signers.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CREATE_STORE, PARALLEL, RATE } from '../command-line/options.ts';
+import type { SIGNERS } from '../command-line/signature-options.ts';
 
 /** Runs `gantry copy`. */
 export async function run(
   session: Session,
   [from, reference, to]: readonly [string, string, string],
-  options: OptionValues<typeof RATE & typeof PARALLEL & typeof CREATE_STORE> & { readonly packsOf: readonly string[] | undefined },
+  options: OptionValues<typeof RATE & typeof PARALLEL & typeof CREATE_STORE & typeof SIGNERS> & {
+    readonly packsOf: readonly string[] | undefined;
+  },
 ): Promise<void> {
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const parallel = await parallelOf(session, options, to);
+  const signers = await copySignersOf(session, options, { from, to }, 'write');
   await using source = await session.open(from, 'read');
   await using target = await session.open(to, 'write');
   const { signal, onEvent } = session.operation;
   const result = await copyFromStore({
+    ...signers,
     source,
     export: reference,
     target,

@@ -4,8 +4,10 @@ import { wantsNewStore } from '../create-store.ts';
 import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { parallelOf } from './parallel-choice.ts';
+import { copySignersOf } from './signers.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { CREATE_STORE, PARALLEL, RATE } from '../command-line/options.ts';
+import type { SIGNERS } from '../command-line/signature-options.ts';
 
 /** Runs `gantry mirror`. */
 export async function run(
@@ -18,7 +20,7 @@ export async function run(
     withOlder,
     dryRun,
     ...options
-  }: OptionValues<typeof RATE & typeof PARALLEL & typeof CREATE_STORE> & {
+  }: OptionValues<typeof RATE & typeof PARALLEL & typeof CREATE_STORE & typeof SIGNERS> & {
     readonly instance: readonly string[] | undefined;
     readonly newest: number | undefined;
     readonly tag: readonly string[] | undefined;
@@ -28,10 +30,13 @@ export async function run(
 ): Promise<void> {
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const parallel = await parallelOf(session, options, to);
+  const access = dryRun === true ? 'read' : 'write';
+  const signers = await copySignersOf(session, options, { from, to }, access);
   await using source = await session.open(from, 'read');
-  await using target = await session.open(to, dryRun === true ? 'read' : 'write');
+  await using target = await session.open(to, access);
   const { signal, onEvent } = session.operation;
-  const result = await mirrorStore({ source, target, signal, onEvent, parallel, createStore, instances, newest, tags, withOlder, dryRun });
+  const selection = { instances, newest, tags, withOlder };
+  const result = await mirrorStore({ ...signers, ...selection, source, target, signal, onEvent, parallel, createStore, dryRun });
   const [failed] = result.exports.flatMap(({ code }) => code ?? []);
   if (failed !== undefined) session.exitWith(ERROR_EXIT_CODES[failed]);
   session.output.result({ operation: 'mirror', source: source.address, target: target.address, ...result }, describe(result));

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { Signers } from '@gantry/core';
+import type { CopyRequest, Signers } from '@gantry/core';
 import type { OptionValues } from '../command-line/command.ts';
 import type { SIGNERS } from '../command-line/signature-options.ts';
 import { settingsOfEnvironment } from '../command-line/environment.ts';
@@ -26,4 +26,14 @@ export async function signersOf(
     allowedSigners: allowedSigners === undefined ? configured.allowedSigners : resolve(cwd, allowedSigners),
     requireSignature: requireSignature ?? configured.requireSignature,
   };
+}
+
+/** Whose signatures are good where an export is copied from one store to another: as {@link signersOf} for each of them. */
+export async function copySignersOf(
+  session: Pick<Session, 'cwd' | 'env' | 'settings'>,
+  options: OptionValues<typeof SIGNERS>,
+  { from, to }: { readonly from: string; readonly to: string },
+  access: 'read' | 'write',
+): Promise<Pick<CopyRequest, 'allowedSigners' | 'requireSignature' | 'targetSigners'>> {
+  return { ...(await signersOf(session, options, from, access)), targetSigners: await signersOf(session, options, to, access) };
 }

@@ -87,6 +87,7 @@ function describe(policies: readonly PolicyStatus[], width: number): readonly st
     ...policies.flatMap(({ problems }) => problems),
     ...rows.flatMap(({ store, reason }) => (reason === undefined ? [] : [`cannot ask ${store}: ${reason}`])),
     ...rows.flatMap(({ store, damaged }) => damaged.map((reference) => `${reference} in ${store} is damaged`)),
+    ...rows.flatMap(({ store, refused }) => refused.map(({ reference, reason }) => `${reference} in ${store} is refused: ${reason}`)),
   ]);
   return [
     ...(rows.length === 0 ? ['no instances'] : fittingTable(COLUMNS, rows, width)),

@@ -55,6 +55,17 @@ interface VerifiedStore {
   readonly address: string;
 }
 
+function namesIdentity({ identity, passphrase }: Options): boolean {
+  return identity !== undefined || passphrase === true;
+}
+
+/** Somebody who names an identity takes success for a proof that it reads the exports. */
+function warnOfUnused({ warn }: Session, options: Options, depth: VerifyDepth): void {
+  if (!namesIdentity(options)) return;
+  const option = options.identity === undefined ? '--passphrase' : '--identity';
+  warn(`${option} is not used at the depth ${depth}, and nothing is decrypted: --depth frames shows whether it reads the exports`);
+}
+
 async function verifyOne(
   session: Session,
   { store, address, reference }: VerifiedStore & { readonly reference: string },
@@ -63,8 +74,8 @@ async function verifyOne(
   const { signal, onEvent, stateDirectory } = session.operation;
   const { parallel } = options;
   // Who names an identity wants to know whether it reads the export. One that is configured may be for others.
-  const isToOpen = options.identity !== undefined || options.passphrase === true;
-  const depth = options.depth ?? (isToOpen ? 'frames' : undefined);
+  const depth = options.depth ?? (namesIdentity(options) ? 'frames' : undefined);
+  if (depth !== undefined && depth !== 'frames') warnOfUnused(session, options, depth);
   const signers = await signersOf(session, options, address, 'write');
   const request = { store, export: reference, parallel, depth, ...signers, remember: { stateDirectory } };
   const result = await verifyExport({ ...request, signal, onEvent });
@@ -90,6 +101,7 @@ async function rehearseOne(
 
 async function verifyAll(session: Session, { store, address }: VerifiedStore, options: Options): Promise<void> {
   const { parallel, depth, budget, rehearse: rehearseIn } = options;
+  if (rehearseIn === undefined && depth !== 'frames') warnOfUnused(session, options, depth ?? 'stored');
   // What is configured is for what is read; an option that has no effect is refused.
   const isAsked = options.allowedSigners !== undefined || options.requireSignature === true;
   const signers = depth === 'present' && !isAsked ? {} : await signersOf(session, options, address, 'write');

@@ -11,7 +11,7 @@ import type { Manifest } from './manifest.ts';
 import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.ts';
 import { openExport } from './open-export.ts';
 import type { Signers } from './signature.ts';
-import { asksForSignatures, checkSignature, readSignature } from './signature.ts';
+import { asksForSignatures, assertSigners, checkSignature, readSignature } from './signature.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 import { asGantryError } from './store-errors.ts';
 import { withoutUnsealer } from './unsealing.ts';
@@ -62,6 +62,11 @@ export async function findCopied(source: Store, wanted: string, options: CallOpt
   };
 }
 
+/** Whose signatures are good at the source of a copy, and at its target: an export that one of them refuses is not copied. */
+export interface CopySigners extends Signers {
+  readonly targetSigners?: Signers | undefined;
+}
+
 /**
  * Checks the signature of an export that is to be copied, where anything says who may sign.
  *
@@ -70,11 +75,22 @@ export async function findCopied(source: Store, wanted: string, options: CallOpt
 export async function assertAccepted(
   source: Store,
   { reference, manifest, text }: CopiedManifest,
-  options: Signers & CallOptions,
+  { signal, ...signers }: CopySigners & CallOptions,
 ): Promise<void> {
-  if (!asksForSignatures(options)) return;
   const found = { reference, instance: manifest.instance.name, id: manifest.exportId, manifest, manifestText: text };
-  await checkSignature(source, found, options);
+  for (const each of judgesOf(signers)) await checkSignature(source, found, { ...each, signal });
+}
+
+/** What is wrong with what says who may sign, before anything is copied. @throws GantryError `USAGE` as `assertSigners` */
+export async function assertCopySigners(signers: CopySigners): Promise<void> {
+  for (const each of judgesOf(signers)) await assertSigners(each);
+}
+
+/** Of both sides, those that count; once where they are the same. */
+export function judgesOf({ allowedSigners, requireSignature, targetSigners = {} }: CopySigners): readonly Signers[] {
+  const ofSource = { allowedSigners, requireSignature };
+  const ofTarget = { allowedSigners: targetSigners.allowedSigners, requireSignature: targetSigners.requireSignature };
+  return (isDeepStrictEqual(ofSource, ofTarget) ? [ofSource] : [ofSource, ofTarget]).filter(asksForSignatures);
 }
 
 async function readManifestText(

@@ -1,6 +1,6 @@
 import type { Store } from '@gantry/transport';
-import { assertAccepted, findCopied } from '../exports/copied-manifest.ts';
-import type { Signers } from '../exports/signature.ts';
+import type { CopySigners } from '../exports/copied-manifest.ts';
+import { assertAccepted, assertCopySigners, findCopied } from '../exports/copied-manifest.ts';
 import { requireStore } from '../exports/store-marker.ts';
 import { copyExport } from '../flow/copy-export.ts';
 import type { CopyOutcome } from '../flow/copy-way.ts';
@@ -8,8 +8,8 @@ import { startCall } from '../flow/session.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 
-/** With allowed signers, an export whose signature is refused at the source is not copied. */
-export interface CopyRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Signers {
+/** With allowed signers, an export whose signature is refused is not copied. */
+export interface CopyRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, CopySigners {
   /** The store from which the export is copied. Everything in it counts as hostile. */
   readonly source: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
@@ -43,11 +43,12 @@ export interface CopyResult extends CopyOutcome {
  */
 export function copyFromStore(request: CopyRequest): Promise<CopyResult> {
   return withFirstError(async () => {
-    const { source, target, packsOf = [], parallel, createStore = false, allowedSigners, requireSignature } = request;
+    const { source, target, packsOf = [], parallel, createStore = false, allowedSigners, requireSignature, targetSigners } = request;
     const { signal, reporter } = startCall('copy', request);
+    await assertCopySigners(request);
     const copied = await findCopied(source, request.export, { signal });
     for (const warning of copied.warnings) reporter.warn(warning);
-    await assertAccepted(source, copied, { allowedSigners, requireSignature, signal });
+    await assertAccepted(source, copied, { allowedSigners, requireSignature, targetSigners, signal });
     await requireStore(target, { create: createStore, signal });
     const { instance, exportId } = copied.manifest;
     const bringsOf = (name: string): boolean => name === instance.name || packsOf.includes(name);

@@ -1,13 +1,13 @@
 import type { Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
-import { assertAccepted, findCopied } from '../exports/copied-manifest.ts';
+import type { CopiedManifest, CopySigners } from '../exports/copied-manifest.ts';
+import { assertAccepted, assertCopySigners, findCopied, judgesOf } from '../exports/copied-manifest.ts';
 import { lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import type { ExportDirectory } from '../exports/directories.ts';
 import { isBrought, isRemoved, readAllDirectories, readDirectories, readDirectory } from '../exports/directories.ts';
 import { examine } from '../exports/examine.ts';
 import { compareExportIds, exportPrefix, formatExportReference, GANETI_ID } from '../exports/export-id.ts';
 import { MANIFEST_FILE } from '../exports/layout.ts';
-import type { Signers } from '../exports/signature.ts';
 import { isSameRun } from '../exports/same-export.ts';
 import { asGantryError, withStoreErrors } from '../exports/store-errors.ts';
 import { assertStoreFormat, requireStore } from '../exports/store-marker.ts';
@@ -24,8 +24,8 @@ import type { OperationOptions } from '../report/reporter.ts';
 
 const OF_ONE_EXPORT: ReadonlySet<GantryErrorCode> = new Set(['BUSY', 'EXPORT_EXISTS', 'EXPORT_INCOMPLETE', 'EXPORT_NOT_FOUND']);
 
-/** With allowed signers, exports whose signatures are refused at the source are not copied. */
-export interface MirrorRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Signers {
+/** With allowed signers, exports whose signatures are refused are not copied. */
+export interface MirrorRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, CopySigners {
   /** The store whose exports are copied. Everything in it counts as hostile. */
   readonly source: Store;
   /** The store to which they are copied. The caller disposes both. */
@@ -50,7 +50,7 @@ export interface MirrorRequest extends Pick<OperationOptions, 'signal' | 'onEven
 export interface MirroredExport {
   /** `INSTANCE@EXPORT-ID`. */
   readonly reference: string;
-  /** `planned`: it would be copied, if this were not a dry run. */
+  /** `planned`: it would be copied, if this were not a dry run. `failed` in a dry run: its signature is refused, or what is needed for that cannot be read. */
   readonly outcome: 'copied' | 'planned' | 'failed';
   /** Of dumps and other large objects, sent in this run. */
   readonly sentBytes: number;
@@ -99,6 +99,7 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
     parallel,
   } = request;
   const { signal, reporter } = startCall('mirror', request);
+  await assertCopySigners(request);
   await withStoreErrors(source.address, () => assertStoreFormat(source, { signal }));
   if (!dryRun) await requireStore(target, { create: createStore, signal });
   const found = await bothSides(source, target, signal);
@@ -115,7 +116,7 @@ async function mirror(request: MirrorRequest): Promise<MirrorResult> {
   for (const all of plans) {
     const plan = await withTags(way, all, tags);
     untagged += all.copy.length - plan.copy.length;
-    const done = dryRun ? plan.copy.map((id) => planned(plan, id)) : await mirrorInstance(way, plan, request);
+    const done = dryRun ? await planInstance(way, plan, request) : await mirrorInstance(way, plan, request);
     const brought = dryRun ? [] : await bringAll(way, plan.instance, found.added.get(plan.instance) ?? []);
     for (const each of [...done, ...brought]) exports.push(each);
     const ids = idsThere(plan, done);
@@ -145,16 +146,37 @@ function idsThere({ instance, copy, there }: MirrorPlan, done: readonly Mirrored
   return [...there, ...copy.filter((id) => copied.has(formatExportReference(instance, id)))].toSorted(compareExportIds);
 }
 
-function planned({ instance }: MirrorPlan, id: string): MirroredExport {
-  return { reference: formatExportReference(instance, id), outcome: 'planned', sentBytes: 0 };
+/** What would become of the exports of one instance. Signatures are checked, nothing else is read. */
+async function planInstance(way: CopyWay, { instance, copy }: MirrorPlan, signers: CopySigners): Promise<MirroredExport[]> {
+  const planned: MirroredExport[] = [];
+  for (const id of copy) {
+    const reference = formatExportReference(instance, id);
+    try {
+      if (judgesOf(signers).length > 0) await findAccepted(way, reference, signers);
+      planned.push({ reference, outcome: 'planned', sentBytes: 0 });
+    } catch (error) {
+      const { message, code } = failureOfOne(error);
+      if (await isRemovedNow(way, instance, id)) continue;
+      planned.push({ reference, outcome: 'failed', sentBytes: 0, reason: message, code });
+    }
+  }
+  return planned;
+}
+
+/** @throws GantryError `SIGNATURE_*` for an export that is refused, and as {@link findCopied} */
+async function findAccepted(
+  { source, signal, reporter }: CopyWay,
+  reference: string,
+  { allowedSigners, requireSignature, targetSigners }: CopySigners,
+): Promise<CopiedManifest> {
+  const copied = await findCopied(source, reference, { signal });
+  for (const warning of copied.warnings) reporter.warn(warning);
+  await assertAccepted(source, copied, { allowedSigners, requireSignature, targetSigners, signal });
+  return copied;
 }
 
 /** Copies the exports of one instance, one after the other: later ones refer to frames of earlier ones. */
-async function mirrorInstance(
-  way: CopyWay,
-  { instance, copy, present }: MirrorPlan,
-  { allowedSigners, requireSignature }: Signers,
-): Promise<MirroredExport[]> {
+async function mirrorInstance(way: CopyWay, { instance, copy, present }: MirrorPlan, signers: CopySigners): Promise<MirroredExport[]> {
   const done: MirroredExport[] = [];
   const known = present.at(-1);
   for (const id of copy) {
@@ -162,10 +184,7 @@ async function mirrorInstance(
     try {
       // Where an id means two exports, the wrong stores are mirrored.
       if (id === copy[0] && known !== undefined) await assertSameRun(way, instance, known);
-      const copied = await findCopied(way.source, reference, { signal: way.signal });
-      for (const warning of copied.warnings) way.reporter.warn(warning);
-      await assertAccepted(way.source, copied, { allowedSigners, requireSignature, signal: way.signal });
-      const { outcome, sentBytes } = await copyExport(way, copied);
+      const { outcome, sentBytes } = await copyExport(way, await findAccepted(way, reference, signers));
       if (outcome === 'copied') done.push({ reference, outcome, sentBytes });
     } catch (error) {
       const { message, code } = failureOfOne(error);

@@ -79,6 +79,8 @@ export interface StoreOfRun {
         readonly unreadable: readonly string[];
         /** Those whose signature is refused; absent in records of earlier versions. */
         readonly refused?: readonly string[] | undefined;
+        /** How many sealed ones no identity opened, where frames were to be read; absent in records of earlier versions. */
+        readonly closed?: number | undefined;
         readonly left: number;
         readonly readBytes: number;
       }
@@ -165,6 +167,7 @@ const store = z.object({
       damaged: z.array(z.string()),
       unreadable: z.array(z.string()),
       refused: z.array(z.string()).optional(),
+      closed: bytes.optional(),
       left: bytes,
       readBytes: bytes,
     })
