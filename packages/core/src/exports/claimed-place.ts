@@ -4,7 +4,7 @@ import type { Claim } from './claim.ts';
 import type { ObjectPlace } from './copy-object.ts';
 import type { InterferenceTexts } from './held-claim.ts';
 import { HeldClaim } from './held-claim.ts';
-import { BROUGHT_PART_FILE, MANIFEST_FILE, mayBePack, REMOVED_FILE } from './layout.ts';
+import { BROUGHT_FILES, MANIFEST_FILE, mayBePack, REMOVED_FILE } from './layout.ts';
 import { renderRemoved } from './removed.ts';
 import { writeBytes } from './small-object.ts';
 
@@ -13,9 +13,6 @@ const INTERFERENCE: InterferenceTexts = {
   hint: 'Copy it again; gantry clean must not remove exports that are still written by another host.',
   other: 'another run',
 };
-
-/** What is beside packs that were brought, and is not part of the export once it is complete. */
-export const BROUGHT_FILES: readonly string[] = [REMOVED_FILE, BROUGHT_PART_FILE];
 
 export interface ClaimedPlaceOptions {
   readonly instance: string;

@@ -38,6 +38,9 @@ export const SEALED_PART_FILE: string = `sealed.json${SEALED_SUFFIX}`;
 /** The same, beside packs that came alone, with the copy of another export that needs them. */
 export const BROUGHT_PART_FILE: string = `brought.json${SEALED_SUFFIX}`;
 
+/** What is beside packs that were brought, and is not part of the export once it is complete. */
+export const BROUGHT_FILES: readonly string[] = [REMOVED_FILE, BROUGHT_PART_FILE];
+
 const OWN_FILES: ReadonlySet<string> = new Set([
   MANIFEST_FILE,
   SIGNATURE_FILE,

@@ -3,7 +3,7 @@ import { GantryError } from '../report/errors.ts';
 import { claimOwner, claimText, parseClaim, readClaimText } from './claim.ts';
 import { isRetired, placeOf, readDirectories } from './directories.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
-import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
+import { BROUGHT_FILES, CLAIM_FILE, isUnusedMark, MANIFEST_FILE, mayBePack } from './layout.ts';
 import { lockPlace } from './place-lock.ts';
 import { withStoreErrors } from './store-errors.ts';
 import { assertStoreFormat } from './store-marker.ts';
@@ -137,6 +137,12 @@ async function clearWrites(store: Store, { pending }: UnfinishedExport, options:
   );
 }
 
+/** What a copy was to add to packs that were brought: they would be in the way of the next one, or look like those of a removed export. */
+function staleBeside(claim: string | undefined): (name: string) => boolean {
+  if (parseClaim(claim)?.copies === undefined) return () => false;
+  return (name) => !mayBePack(name) && !isUnusedMark(name) && !BROUGHT_FILES.includes(name);
+}
+
 /**
  * Lists the objects again, since there may be more now, or a manifest, or a removal has taken that away: who removes an export takes its
  * claim first ({@link retireExport}).
@@ -154,9 +160,11 @@ async function clearClaimed(store: Store, prefix: string, unfinished: Unfinished
   const complete = files.has(MANIFEST_FILE);
   const now = unfinished.owner === 'unknown' ? claim : await readClaimText(store, prefix, options);
   if (isTaken(now)) return 'taken';
-  if (!complete && !isRetired(files) && now === unfinished.claim) {
+  if (!complete && now === unfinished.claim) {
+    const isStale = isRetired(files) ? staleBeside(claim) : (): boolean => true;
+    const stale = [...files].filter((name) => name !== CLAIM_FILE && isStale(name));
     await store.remove(
-      [...files].filter((name) => name !== CLAIM_FILE).map((name) => `${prefix}${name}`),
+      stale.map((name) => `${prefix}${name}`),
       options,
     );
   }

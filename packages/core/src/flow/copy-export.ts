@@ -6,7 +6,7 @@ import { renderExportConfig } from '../exports/config-export.ts';
 import type { CopiedManifest } from '../exports/copied-manifest.ts';
 import type { CopiedExport } from '../exports/copy-object.ts';
 import { copyObject, isInterruption } from '../exports/copy-object.ts';
-import { BROUGHT_FILES, ClaimedPlace } from '../exports/claimed-place.ts';
+import { ClaimedPlace } from '../exports/claimed-place.ts';
 import type { CopyId, UnclaimedPlace } from '../exports/copy-place.ts';
 import { claimCopy, continueCopy, hasBrought, lookAtPlace, otherExport } from '../exports/copy-place.ts';
 import { readDirectory } from '../exports/directories.ts';
@@ -15,7 +15,16 @@ import type { ExportObject } from '../exports/export-objects.ts';
 import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
 import { renderLabels } from '../exports/export-labels.ts';
 import { keepPacks } from '../exports/keep-packs.ts';
-import { CONFIG_FILE, keysNumber, labelsFileName, labelsNumber, mayBePack, SIGNATURE_FILE, SUMS_FILE } from '../exports/layout.ts';
+import {
+  BROUGHT_FILES,
+  CONFIG_FILE,
+  keysNumber,
+  labelsFileName,
+  labelsNumber,
+  mayBePack,
+  SIGNATURE_FILE,
+  SUMS_FILE,
+} from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { isReadByMaps } from '../exports/manifest.ts';
 import { kindOf } from '../exports/object-kinds.ts';

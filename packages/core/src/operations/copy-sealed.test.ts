@@ -7,9 +7,11 @@ import { describe, expect, test, vi } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { getBytes, keysOf, put } from '../../test/sample-export.ts';
+import { deadClaim } from '../../test/lineage-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
 import { removeExport } from '../exports/remove-export.ts';
+import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import { initializeStore } from '../exports/store-marker.ts';
 import { withUnsealer } from '../exports/unsealing.ts';
 import { addKeys } from './add-keys.ts';
@@ -598,4 +600,23 @@ test('an unsealed copy does not refer to sealed exports at its target', async ()
   const { reference } = await bench.exportDisks({ store: plain, incremental: true }).finally(() => vi.useRealTimers());
   await expect(copyFromStore({ source: plain, export: reference, target: store })).resolves.toMatchObject({ outcome: 'copied' });
   await expect(verifyExport({ store, export: reference })).resolves.toMatchObject({ reference });
+});
+
+test('what a killed copy of an export left beside packs that were brought is cleared, and the next copy and mirror find them alone', async () => {
+  await using lineage = await sealedLineage();
+  const { store, days } = lineage;
+  const target = await newStore();
+  await copyFromStore({ source: store, target, export: days[2] ?? '' });
+  const brought = await keysBelow(target, days[0]);
+  expect(brought).toContain('removed.json');
+  for (const name of ['disk0.map.age', 'sealed.json.age']) {
+    expect(await keysBelow(store, days[0])).toContain(name);
+    await put(target, `${below(days[0])}${name}`, await getBytes(store, `${below(days[0])}${name}`));
+  }
+  const claim = JSON.stringify({ ...JSON.parse(await deadClaim()), copies: 'a'.repeat(64) });
+  await put(target, `${below(days[0])}export.claim`, claim);
+  for (const unfinished of await findUnfinished(target)) expect(await clearUnfinished(target, unfinished)).toBe('cleared');
+  expect(await keysBelow(target, days[0])).toEqual(brought);
+  await copyFromStore({ source: store, target, export: days[0] ?? '' });
+  await expectSame(store, target, days[0]);
 });
