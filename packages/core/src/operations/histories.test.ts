@@ -25,13 +25,14 @@ import { pruneStore } from './prune.ts';
 /*
  * Random histories of two stores with exports that share frames, sealed ones and others: exports, removals, prunes, cleans, copies and imports at the same time,
  * calls of the stores in any order, and kills between any two of them. `scripts/histories.sh` runs many more: GANTRY_HISTORY_STEPS says
- * about how many calls.
+ * about how many calls, GANTRY_HISTORY_SEED which (a failure names it).
  */
 
-const { GANTRY_HISTORY_STEPS } = process.env;
+const { GANTRY_HISTORY_STEPS, GANTRY_HISTORY_SEED } = process.env;
 const STEPS = Number(GANTRY_HISTORY_STEPS ?? 10_000);
 /** The same each time by default: what is new is looked for by the script. */
-const SEED = GANTRY_HISTORY_STEPS === undefined ? { seed: 1 } : {};
+const SEED =
+  GANTRY_HISTORY_SEED !== undefined ? { seed: Number(GANTRY_HISTORY_SEED) } : GANTRY_HISTORY_STEPS === undefined ? { seed: 1 } : {};
 /** On average, or a few more. */
 const CALLS_PER_HISTORY = 180;
 const INSTANCES = ['db1', 'web1'];

@@ -24,7 +24,7 @@ export function faultedChannel(channel: PeerChannel, faults: Faults): PeerChanne
         const signal = options?.signal ?? faults.signal;
         await beforeWork(faults, fault, { name, effect: 'adds', signal });
         for await (const part of faultedBody(asynchronously(parts), { faults, call, fault, signal })) await channel.write([part], options);
-        await afterWork(fault, name);
+        await afterWork(faults, call, fault);
       }),
     [Symbol.asyncDispose]: () => channel[Symbol.asyncDispose](),
   };

@@ -165,13 +165,14 @@ async function writeSome(
   try {
     await beforeWork(faults, fault, { name, effect: 'adds', signal });
     const isTorn = fault?.kind === 'breaks off' || fault?.kind === 'killed at';
+    if (isTorn) faults.reached(name);
     await file.write(isTorn ? chunk.subarray(0, fault.byte) : chunk, signal);
     if (fault?.kind === 'killed at') {
       faults.kill();
       throw new Killed();
     }
     if (fault?.kind === 'breaks off') throw new FileSystemError('failed', { code: 'unavailable', message: `${name}: it failed` });
-    await afterWork(fault, name);
+    await afterWork(faults, call, fault);
   } catch (error) {
     throw asSystemError(error);
   }

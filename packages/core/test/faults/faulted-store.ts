@@ -9,11 +9,11 @@ export function faultedStore(store: Store, faults: Faults): Store {
   const call = <T>(name: string, effect: Effect, options: CallOptions | undefined, work: () => Promise<T>): Promise<T> =>
     withFault(faults, { name, effect, signal: options?.signal }, work);
   async function* listed<T>(name: string, options: CallOptions | undefined, items: () => AsyncIterable<T>): AsyncGenerator<T> {
-    const { fault } = faults.next(name, 'reads');
+    const { call, fault } = faults.next(name, 'reads');
     await beforeWork(faults, fault, { name, effect: 'reads', signal: options?.signal });
     for await (const item of items()) {
       yield item;
-      await afterWork(fault, name);
+      await afterWork(faults, call, fault);
     }
   }
   const salvage = store.salvage?.bind(store);
@@ -26,7 +26,7 @@ export function faultedStore(store: Store, faults: Faults): Store {
       const { call, fault } = faults.next(name, 'reads');
       await beforeWork(faults, fault, { name, effect: 'reads', signal });
       const source = await store.read(key, options);
-      await afterWork(fault, name).catch(async (error: unknown) => {
+      await afterWork(faults, call, fault).catch(async (error: unknown) => {
         await source[Symbol.asyncDispose]();
         throw error;
       });
@@ -55,7 +55,7 @@ function faultedWrite(pending: PendingObject, faults: Faults): PendingObject {
       const { call, fault } = faults.next(name, 'adds');
       await beforeWork(faults, fault, { name, effect: 'adds', signal });
       await pending.append(faultedBody(source, { faults, call, fault, signal }), options);
-      await afterWork(fault, name);
+      await afterWork(faults, call, fault);
     },
     ...alterRangeCopy(pending, (copy, _range, options) => withFault(faults, { name, effect: 'adds', signal: options?.signal }, copy)),
     commit: (digest, options) =>

@@ -51,6 +51,8 @@ export interface Call {
   readonly effect: Effect;
   /** Bytes that it read or wrote; undefined where it does neither. */
   bytes: number | undefined;
+  /** It gave an answer, which can be lost or late. Of a listing: it had an item. */
+  isAnswered: boolean;
 }
 
 export interface FaultPoint {
@@ -79,12 +81,16 @@ const BODY_KINDS: Readonly<Record<Effect, readonly FaultKind[]>> = {
   removes: [],
 };
 
+/** What can happen only to an answer: a call that failed by itself, or a listing without items, has none. */
+const OF_ANSWERS: ReadonlySet<FaultKind> = new Set<FaultKind>(['answer is lost', 'answer is late']);
+
 /** Every fault that there can be at these calls. */
 export function pointsOf(calls: readonly Call[]): readonly FaultPoint[] {
-  return calls.flatMap(({ effect, bytes }, index) => {
+  return calls.flatMap(({ effect, bytes, isAnswered }, index) => {
     const call = index + 1;
     const inBody = BODY_KINDS[effect].flatMap((kind) => placesIn(bytes ?? 0).map((byte) => ({ call, kind, byte })));
-    return [...KINDS[effect].map((kind) => ({ call, kind })), ...inBody];
+    const kinds = KINDS[effect].filter((kind) => isAnswered || !OF_ANSWERS.has(kind));
+    return [...kinds.map((kind) => ({ call, kind })), ...inBody];
   });
 }
 
@@ -107,7 +113,7 @@ export const CANCELLED: Error = new Error('cancelled by the test');
 export class Faults {
   readonly calls: Call[] = [];
   readonly point: FaultPoint | undefined;
-  /** What the call was that had the fault. */
+  /** What the call was that the fault happened to: undefined as long as it was not reached. */
   hit: string | undefined;
   /** Calls that were not given any signal, and so could not be cancelled. */
   readonly withoutSignal: string[] = [];
@@ -129,20 +135,24 @@ export class Faults {
 
   /** Notes a call. @returns it, and its fault */
   next(name: string, effect: Effect): { readonly call: Call; readonly fault: Fault | undefined } {
-    const call: Call = { name, effect, bytes: undefined };
+    const call: Call = { name, effect, bytes: undefined, isAnswered: false };
     this.calls.push(call);
     const { point } = this;
     const number = this.calls.length;
     if (this.#killed) return { call, fault: { kind: 'killed', byte: 0 } };
     if (point === undefined || number < point.call) return { call, fault: undefined };
     const { kind, byte = 0 } = point;
-    if (number === point.call) this.hit = name;
     if (number === point.call && kind === 'killed') this.kill();
     return { call, fault: number === point.call || isSince(kind, effect) ? { kind, byte } : undefined };
   }
 
   kill(): void {
     this.#killed = true;
+  }
+
+  /** The fault is happening, to the call with this name. */
+  reached(name: string): void {
+    this.hit ??= name;
   }
 
   /** Cancels the operation. */
@@ -173,12 +183,15 @@ export async function withFault<T>(
   { name, effect, signal }: { readonly name: string; readonly effect: Effect; readonly signal?: AbortSignal | undefined },
   work: () => Promise<T>,
 ): Promise<T> {
-  const { fault } = faults.next(name, effect);
+  const { call, fault } = faults.next(name, effect);
   await beforeWork(faults, fault, { name, effect, signal });
   const result = await work();
-  await afterWork(fault, name);
+  await afterWork(faults, call, fault);
   return result;
 }
+
+/** What happens to a call before it has done anything. */
+const BEFORE_WORK: ReadonlySet<Fault['kind']> = new Set<Fault['kind']>(['killed', 'fails', 'is denied', 'stalls']);
 
 /** @throws what a call rejects with that does nothing */
 export async function beforeWork(
@@ -188,6 +201,7 @@ export async function beforeWork(
 ): Promise<void> {
   if (fault === undefined) return;
   const { kind } = fault;
+  if (BEFORE_WORK.has(kind) || isSince(kind, effect)) faults.reached(name);
   if (kind === 'killed') throw new Killed();
   if (kind === 'fails') throw unavailable(name);
   if (kind === 'is denied') throw new StoreError('denied', { message: `${name}: not allowed` });
@@ -197,10 +211,13 @@ export async function beforeWork(
   throw new StoreError('denied', { message: `${name}: not allowed` });
 }
 
-/** @throws where the answer is lost */
-export async function afterWork(fault: Fault | undefined, name: string): Promise<void> {
-  if (fault?.kind === 'answer is lost') throw unavailable(name);
-  if (fault?.kind === 'answer is late') await othersTurns();
+/** A call has its answer. @throws where that is lost */
+export async function afterWork(faults: Faults, call: Call, fault: Fault | undefined): Promise<void> {
+  call.isAnswered = true;
+  if (fault?.kind !== 'answer is lost' && fault?.kind !== 'answer is late') return;
+  faults.reached(call.name);
+  if (fault.kind === 'answer is lost') throw unavailable(call.name);
+  await othersTurns();
 }
 
 function unavailable(name: string): StoreError {
@@ -220,6 +237,7 @@ export async function* faultedBody(
   let passed = 0;
   for await (const chunk of chunks) {
     const at = fault !== undefined && fault.byte < passed + chunk.length ? fault.byte - passed : undefined;
+    if (at !== undefined && at >= 0 && fault !== undefined && IN_BODY.has(fault.kind)) faults.reached(call.name);
     if (at === undefined || fault === undefined) yield chunk;
     else if (fault.kind === 'a bit is flipped') yield at < 0 ? chunk : flipped(chunk, at);
     else if (!BREAKING.has(fault.kind)) yield chunk;
@@ -237,6 +255,8 @@ export async function* faultedBody(
 }
 
 const BREAKING: ReadonlySet<Fault['kind']> = new Set<Fault['kind']>(['ends early', 'breaks off', 'stalls at', 'killed at']);
+
+const IN_BODY: ReadonlySet<Fault['kind']> = BREAKING.union(new Set<Fault['kind']>(['a bit is flipped']));
 
 function flipped(chunk: Uint8Array, at: number): Uint8Array {
   const copy = Buffer.from(chunk);

@@ -10,7 +10,7 @@ import { cleanUp } from '../../src/operations/clean.ts';
 import { consolidateExport } from '../../src/operations/consolidate.ts';
 import { copyFromStore } from '../../src/operations/copy.ts';
 import { diffExports } from '../../src/operations/diff.ts';
-import type { ExportRequest } from '../../src/operations/export.ts';
+import type { ExportRequest, ExportResult } from '../../src/operations/export.ts';
 import type { ImportRequest } from '../../src/operations/import.ts';
 import { mirrorStore } from '../../src/operations/mirror.ts';
 import { pruneStore } from '../../src/operations/prune.ts';
@@ -42,10 +42,18 @@ export interface Operation {
   readonly name: string;
   /** How many disks; 1 where absent. */
   readonly disks?: number;
+  /** It writes into both stores at once, also with one disk. */
+  readonly isSideBySide?: boolean;
   /** Makes of the two places what the operation is for. */
   readonly prepare?: (parts: Parts, places: World['places']) => Promise<void>;
   /** Of the exports in the first store, oldest first: those that stay after any fault. All of them where absent. */
   readonly staying?: (references: readonly string[]) => readonly string[];
+  /** Nothing need hold what the newest export of the first store holds. */
+  readonly removesNewest?: boolean;
+  /** No export of the second store need stay. */
+  readonly emptiesOther?: boolean;
+  /** What it left outside of the stores, once that is cleared: nothing, if all is well. */
+  readonly left?: (world: World) => Promise<readonly string[]>;
   /** Every fault that there can be, where the medium does not say it. */
   readonly points?: readonly FaultPoint[];
   /** It may find nothing to do when it has succeeded, and its answer was lost. */
@@ -62,7 +70,7 @@ export const OPERATIONS: readonly Operation[] = [
   { name: 'export of several disks', disks: 3, run: (parts) => exportNow(parts) },
   { name: 'signed export', run: (parts) => exportNow(parts, { incremental: true, signKey: parts.world.signKey }) },
   { name: 'sealed export', run: (parts) => exportNow(parts, { incremental: true, recipients: parts.world.recipients }) },
-  { name: 'export into two stores', run: (parts) => exportNow(parts, { alsoInto: [parts.other], incremental: true }) },
+  { name: 'export into two stores', isSideBySide: true, run: (parts) => exportNow(parts, { alsoInto: [parts.other], incremental: true }) },
   {
     name: 'export that goes on',
     disks: 3,
@@ -118,6 +126,14 @@ export const OPERATIONS: readonly Operation[] = [
     run: ({ store, references, signal }) => removeExport(store, references[0], { signal }),
   },
   {
+    name: 'remove of what a claim keeps',
+    once: true,
+    removesNewest: true,
+    staying: (references) => references.slice(0, -1),
+    prepare: (parts, [place]) => killedExport(parts, place, { incremental: true }),
+    run: ({ store, references, signal }) => removeExport(store, references[3], { signal }),
+  },
+  {
     name: 'undelete',
     once: true,
     staying: (references) => references.filter((_, index) => index !== 1),
@@ -145,7 +161,7 @@ export const OPERATIONS: readonly Operation[] = [
 export function exportNow(
   { world: { bench }, store, stateDirectory, signal }: Parts,
   request: Partial<ExportRequest> = {},
-): Promise<unknown> {
+): Promise<ExportResult> {
   return bench.exportDisks({ store, stateDirectory, signal, ...request });
 }
 

@@ -8,6 +8,8 @@ export interface Medium extends AsyncDisposable {
   place(): Promise<Place>;
   /** Every fault that there can be in a run with these calls. */
   points(calls: readonly Call[]): readonly FaultPoint[];
+  /** Two runs of an operation make other calls: some of the points may never be reached. */
+  readonly isGuess?: boolean;
 }
 
 /** One store and what is in it. */

@@ -31,11 +31,18 @@ let passed = SEED;
 
 /** Those of a group that are tried this time. */
 export function choosePoints(group: string, points: readonly FaultPoint[]): readonly FaultPoint[] {
-  if (ONLY !== undefined) return points.filter((point) => `${group}:${pointText(point)}` === ONLY);
+  if (ONLY !== undefined) return theOnly(group, points);
   const share = SHARE ?? Math.ceil(points.length / POINTS_OF_EACH);
   const from = passed;
   passed += points.length;
   return points.filter((_, index) => (from + index) % share === 0);
+}
+
+/** @throws where there is none: that must not look like one that is mended */
+function theOnly(group: string, points: readonly FaultPoint[]): readonly FaultPoint[] {
+  const found = points.filter((point) => `${group}:${pointText(point)}` === ONLY);
+  if (found.length === 0) throw new RangeError(`${ONLY} is not one of the ${points.length} faults of ${group}`);
+  return found;
 }
 
 /** `CALL:KIND`, and the byte where it has one. */
@@ -43,8 +50,18 @@ export function pointText({ call, kind, byte }: FaultPoint): string {
   return byte === undefined ? `${call}:${kind}` : `${call}:${kind}:${byte}`;
 }
 
-/** Prints how many faults were tried, and appends it to the file of counts: what, tried, all. */
-export function reportCount(what: string, tried: number, all: number): void {
-  console.log(`${what}: ${tried} of ${all} faults tried (GANTRY_FAULT_SEED=${SEED})`);
-  if (COUNTS !== undefined) appendFileSync(COUNTS, `${what}\t${tried}\t${all}\n`);
+export interface FaultCount {
+  /** How many happened. */
+  readonly reached: number;
+  /** The names of those that were tried, and did not happen. */
+  readonly missed: readonly string[];
+  /** How many there are. */
+  readonly all: number;
+}
+
+/** Prints how many faults were tried, and appends it to the file of counts: what, reached, missed, all. Those missed count as not tried. */
+export function reportCount(what: string, { reached, missed, all }: FaultCount): void {
+  console.log(`${what}: ${reached} of ${all} faults tried (GANTRY_FAULT_SEED=${SEED})`);
+  for (const name of missed) console.log(`not reached: ${name}`);
+  if (COUNTS !== undefined) appendFileSync(COUNTS, `${what}\t${reached}\t${missed.length}\t${all}\n`);
 }

@@ -4,13 +4,10 @@ import { createBucket, s3Request, startCeph, startFaultProxy } from '@gantry/tes
 import type { Store } from '@gantry/transport';
 import { alterStore } from '@gantry/transport';
 import { openS3Store } from '@gantry/transport-s3';
-import type { Effect, Fault, Faults } from './faults.ts';
+import type { Call, Effect, Fault, Faults } from './faults.ts';
 import { pointsOf } from './faults.ts';
 import { contentsThrough } from './file-place.ts';
 import type { Medium, Place } from './place.ts';
-
-/** How many bytes of an answer there are is not known before. */
-const SOME_ANSWER_BYTES = 300;
 
 const EFFECTS: Readonly<Record<string, Effect>> = { GET: 'reads', HEAD: 'reads', PUT: 'adds', POST: 'adds', DELETE: 'removes' };
 
@@ -23,6 +20,8 @@ export async function s3Medium(): Promise<Medium> {
   const owned = scope.move();
   return {
     name: 's3',
+    // Requests are made side by side, and repeated after a time.
+    isGuess: true,
     // Answers of HTTP come one after the other.
     points: (calls) => pointsOf(calls).filter(({ kind }) => kind !== 'answer is late'),
     place: async () => s3Place(ceph, bucket, newPrefix()),
@@ -47,10 +46,19 @@ function s3Place(ceph: CephServer, bucket: string, prefix: string): Place {
     openFaulted: async (faults) => {
       const proxy = await startFaultProxy(ceph.endpoint);
       const store = await openAt(ceph, bucket, prefix, proxy.endpoint);
-      proxy.inject({ when: () => true, fault: (request) => faultOf(request, faults) });
+      const answers: Answer[] = [];
+      proxy.inject({
+        when: () => true,
+        fault: (request) => {
+          const answer = answerTo(request, faults);
+          answers[request.number - 1] = answer;
+          return answer.fault === undefined ? undefined : proxyFault(answer.call, answer.fault, faults);
+        },
+      });
       return alterStore(store, {
         [Symbol.asyncDispose]: async () => {
           await store[Symbol.asyncDispose]();
+          for (const [index, answer] of answers.entries()) readAnswer(answer, proxy.seen[index]?.answerBytes ?? 0, faults);
           await proxy[Symbol.asyncDispose]();
         },
       });
@@ -81,12 +89,29 @@ function openAt(ceph: CephServer, bucket: string, prefix: string, endpoint: stri
   });
 }
 
-function faultOf({ method, path, headers }: ProxiedRequest, faults: Faults): ProxyFault | undefined {
-  const effect = EFFECTS[method] ?? 'reads';
-  const { call, fault } = faults.next(`${method} ${path}`, effect);
+/** A call that was made as a request, and its fault. */
+interface Answer {
+  readonly call: Call;
+  readonly fault: Fault | undefined;
+}
+
+function answerTo({ method, path, headers }: ProxiedRequest, faults: Faults): Answer {
+  const { call, fault } = faults.next(`${method} ${path}`, EFFECTS[method] ?? 'reads');
   const length = Number(headers['content-length'] ?? 0);
-  call.bytes = method === 'GET' ? SOME_ANSWER_BYTES : length > 0 ? length : undefined;
-  if (fault === undefined) return undefined;
+  if (length > 0) call.bytes = length;
+  call.isAnswered = true;
+  return { call, fault };
+}
+
+/** How many bytes an answer has is known when it is there: only then, whether there was a byte that could have a fault. */
+function readAnswer({ call, fault }: Answer, bytes: number, faults: Faults): void {
+  if (call.effect !== 'reads' || bytes === 0) return;
+  call.bytes = bytes;
+  if (fault !== undefined && !(fault.kind in PLAIN) && fault.byte < bytes) faults.reached(call.name);
+}
+
+function proxyFault({ name, effect }: Call, fault: Fault, faults: Faults): ProxyFault | undefined {
+  if (fault.kind in PLAIN || effect !== 'reads') faults.reached(name);
   if (fault.kind === 'stalls' || fault.kind === 'stalls at') faults.cancel();
   if (fault.kind === 'killed at') faults.kill();
   return PLAIN[fault.kind] ?? inBody(fault, effect);

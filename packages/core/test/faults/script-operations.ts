@@ -1,4 +1,4 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { access, rm, writeFile } from 'node:fs/promises';
 import { processesWithVariable } from '@gantry/testkit';
 import { expect } from 'vitest';
 import type { ExportRequest } from '../../src/operations/export.ts';
@@ -111,10 +111,9 @@ async function withFaultAt(
   work: (onEvent: (event: GantryEvent) => void) => Promise<unknown>,
 ): Promise<void> {
   const { point } = parts.faults;
-  const file = `${path}.fault`;
-  await rm(file, { force: true });
+  const [file, reached] = [`${path}.fault`, `${path}.reached`];
+  for (const each of [file, reached]) await rm(each, { force: true });
   if (point !== undefined) await writeFile(file, faultText(point, script));
-  parts.faults.hit = point?.kind;
   try {
     await work((event) => {
       if (event.type === 'message' && event.line.includes(STUCK)) parts.faults.cancel();
@@ -122,13 +121,18 @@ async function withFaultAt(
     expect(point === undefined || mayDiffer(parts), 'the operation may succeed').toBe(true);
   } finally {
     await rm(file, { force: true });
+    const isReached = await access(reached).then(
+      () => true,
+      () => false,
+    );
+    if (isReached) parts.faults.reached(`byte ${point?.byte} of the script`);
     expect(await processesWithVariable(`${script}_DEVICE`, path), 'processes of the script').toEqual([]);
   }
 }
 
 function faultText({ kind, byte = 0 }: FaultPoint, script: 'EXPORT' | 'IMPORT'): string {
   const some = script === 'EXPORT' ? `head -c ${byte} "$EXPORT_DEVICE"` : `head -c ${byte} >"$IMPORT_DEVICE"`;
-  return `${some}; ${isScriptFault(kind) ? FAULTS[kind] : ''}\n`;
+  return `${some}; : >"$${script}_DEVICE.reached"; ${isScriptFault(kind) ? FAULTS[kind] : ''}\n`;
 }
 
 function isScriptFault(kind: FaultPoint['kind']): kind is ScriptFault {

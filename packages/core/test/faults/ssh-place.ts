@@ -22,6 +22,8 @@ export async function sshMedium(): Promise<Medium> {
   const owned = scope.move();
   return {
     ...medium,
+    // How many bytes go over the network differs from run to run.
+    isGuess: true,
     [Symbol.asyncDispose]: async () => {
       await medium[Symbol.asyncDispose]();
       await owned.disposeAsync();
@@ -60,7 +62,7 @@ async function breakAt(proxy: CutProxy, faults: Faults, kind: FaultPoint['kind']
   if (kind === 'stalls at') proxy.freezeAfter(byte);
   else proxy.cutAfter(byte);
   await proxy.broken();
-  faults.hit = 'bytes over the network';
+  faults.reached('bytes over the network');
   if (kind === 'breaks off') proxy.heal();
   if (kind !== 'stalls at') return;
   faults.cancel();

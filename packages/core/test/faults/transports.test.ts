@@ -1,5 +1,5 @@
+import { ALL_OPERATIONS } from './all-operations.ts';
 import { fileMedium } from './file-place.ts';
-import { OPERATIONS } from './operations.ts';
 import { ALL_FAULTS } from './points.ts';
 import { s3Medium } from './s3-place.ts';
 import { sshMedium } from './ssh-place.ts';
@@ -11,7 +11,7 @@ import { describeFaults } from './try-points.ts';
  */
 
 /** Removed exports can be brought back just where a service keeps versions. */
-const HERE = OPERATIONS.filter(({ name }) => name !== 'undelete');
+const HERE = ALL_OPERATIONS.filter(({ name }) => name !== 'undelete');
 
 const TITLE = 'at any fault of a real store, complete exports stay, and nothing is left that the next command does not clear';
 

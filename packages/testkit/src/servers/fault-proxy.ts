@@ -2,8 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Agent, createServer, request as sendRequest } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Transform } from 'node:stream';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Fault } from './faults.ts';
 import { CutError, cutAfter, flipBitAt, stallAfter, errorDocument, truncateAfter } from './faults.ts';
@@ -26,12 +25,19 @@ export interface FaultRule {
   readonly times?: number;
 }
 
+export interface SeenRequest {
+  readonly request: ProxiedRequest;
+  readonly fault: string | undefined;
+  /** How many bytes of the body of the server's answer have come so far. */
+  readonly answerBytes: number;
+}
+
 /** An HTTP proxy in front of a real server that injects faults of networks and services into requests and responses. */
 export interface FaultProxy extends AsyncDisposable {
   /** Such as `http://127.0.0.1:40001`. */
   readonly endpoint: string;
-  /** Every request so far, and its fault. */
-  readonly seen: readonly { readonly request: ProxiedRequest; readonly fault: string | undefined }[];
+  /** Every request so far, in their order. */
+  readonly seen: readonly SeenRequest[];
   /** Adds a rule. The newest matching rule applies. The returned function removes it. */
   inject(rule: FaultRule): () => void;
   /** Waits for the next request for which `when` returns true. */
@@ -41,16 +47,17 @@ export interface FaultProxy extends AsyncDisposable {
 /** Starts a proxy in front of `target`, such as `http://127.0.0.1:7480`, which gets the client's Host header (it is signed). */
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const rules: { rule: FaultRule; left: number }[] = [];
-  const seen: { request: ProxiedRequest; fault: string | undefined }[] = [];
+  const seen: (SeenRequest & { answerBytes: number })[] = [];
   const waiting = new Set<(request: ProxiedRequest) => void>();
   const agent = new Agent({ keepAlive: true });
   const sockets = new Set<Socket>();
   const server = createServer((incoming, outgoing) => {
     const request = describe(incoming, seen.length + 1);
     const fault = pickFault(rules, request);
-    seen.push({ request, fault: fault?.kind });
+    const entry = { request, fault: fault?.kind, answerBytes: 0 };
+    seen.push(entry);
     for (const listener of waiting) listener(request);
-    forward({ target: new URL(target), agent, incoming, outgoing, fault }).catch(() => outgoing.destroy());
+    forward({ target: new URL(target), agent, incoming, outgoing, fault, entry }).catch(() => outgoing.destroy());
   });
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -113,6 +120,7 @@ interface Exchange {
   readonly incoming: IncomingMessage;
   readonly outgoing: ServerResponse;
   readonly fault: Fault | undefined;
+  readonly entry: { answerBytes: number };
 }
 
 async function forward(exchange: Exchange): Promise<void> {
@@ -167,7 +175,7 @@ function changeOfResponse(fault: Fault | undefined): Transform {
   return new PassThrough();
 }
 
-async function sendAnswer({ outgoing, fault }: Exchange, answered: IncomingMessage): Promise<void> {
+async function sendAnswer({ outgoing, fault, entry }: Exchange, answered: IncomingMessage): Promise<void> {
   const headers = { ...answered.headers };
   if (fault?.kind === 'etag' && headers.etag !== undefined) headers.etag = 'value' in fault ? fault.value : fault.change(headers.etag);
   if (fault?.kind === 'lose-answer') {
@@ -186,13 +194,22 @@ async function sendAnswer({ outgoing, fault }: Exchange, answered: IncomingMessa
   const { socket } = outgoing;
   outgoing.writeHead(answered.statusCode ?? 502, headers);
   try {
-    await pipeline(answered, changeOfResponse(fault), outgoing);
+    await pipeline(answered, counted(entry), changeOfResponse(fault), outgoing);
   } catch (error) {
     if (error instanceof CutError) outgoing.socket?.resetAndDestroy();
     throw error;
   }
   // There are fewer bytes than announced: only closing the connection can end the response.
   if (fault?.kind === 'truncate-response') socket?.end();
+}
+
+function counted(entry: { answerBytes: number }): Transform {
+  return new Transform({
+    transform(chunk: Buffer, _encoding, callback) {
+      entry.answerBytes += chunk.length;
+      callback(null, chunk);
+    },
+  });
 }
 
 async function answer(incoming: IncomingMessage, outgoing: ServerResponse, fault: Extract<Fault, { kind: 'answer' }>): Promise<void> {
