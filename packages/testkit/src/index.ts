@@ -62,7 +62,7 @@ export type { StraceOptions, SystemCall } from './processes/strace.ts';
 export { readSystemCalls, strace } from './processes/strace.ts';
 export type { Machine, MachineEngine, MachineOptions, MachineScript, ScriptOutcome } from './machines/machine.ts';
 export { HOLD_WRITES, startMachine } from './machines/machine.ts';
-export { machineImage } from './machines/image.ts';
+export { machineImage, zfsMachineImage } from './machines/image.ts';
 export type { DiskStyle, WritingGuest, WritingGuestOptions } from './machines/writing-guest.ts';
 export { allWrittenUpTo, startWritingGuest, writtenUpTo } from './machines/writing-guest.ts';
 export type { LibvirtDisk, LibvirtGuest, LibvirtGuestOptions } from './libvirt/libvirt-guest.ts';

@@ -58,7 +58,7 @@ type ChangesSince =
 /** A stable view of one disk. */
 export interface Snapshot {
   readonly index: number;
-  /** Name of the provider that made it, also used in manifests: `reflink`, `libvirt`, `qemu`, `command`, `lvm`, `rbd`, `none`. */
+  /** Name of the provider that made it, also used in manifests: `reflink`, `libvirt`, `qemu`, `command`, `lvm`, `zfs`, `rbd`, `none`. */
   readonly kind: string;
   /** Passed to scripts as `EXPORT_DEVICE`; absent for a disk with only a URI, and if there is `nbd`. */
   readonly path?: string;

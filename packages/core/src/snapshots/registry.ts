@@ -8,9 +8,10 @@ import type { ProviderOptions, SnapshotProvider } from './provider.ts';
 import { createQemuProvider } from './qemu.ts';
 import { createRbdProvider } from './rbd.ts';
 import { createReflinkProvider } from './reflink.ts';
+import { createZfsProvider } from './zfs/zfs.ts';
 
 /** The kinds of snapshots, by their names in `--snapshot`, manifests and journals. */
-type SnapshotKind = 'libvirt' | 'reflink' | 'qemu' | 'command' | 'drbd' | 'lvm' | 'rbd' | 'image' | 'none';
+type SnapshotKind = 'libvirt' | 'reflink' | 'qemu' | 'command' | 'drbd' | 'lvm' | 'zfs' | 'rbd' | 'image' | 'none';
 
 interface Entry<Kind extends SnapshotKind> {
   /** Completes "auto is the first of these that works: …". */
@@ -26,6 +27,7 @@ const ENTRIES: { readonly [Kind in SnapshotKind]: Entry<Kind> } = {
   command: { summary: 'what the commands of --snapshot-config make', create: ({ config }) => createCommandProvider(config) },
   drbd: { summary: 'a snapshot of the logical volume below a primary of DRBD', create: createDrbdProvider },
   lvm: { summary: 'a snapshot of a logical volume, classic or thin', create: createLvmProvider },
+  zfs: { summary: 'a snapshot of a volume or a file system of ZFS', create: () => createZfsProvider() },
   rbd: { summary: 'a snapshot of an image in a Ceph cluster', create: () => createRbdProvider() },
   image: { summary: 'an image in qcow2, vmdk or vhdx that nobody uses, as a guest sees it', create: () => createImageProvider() },
   none: { summary: 'no snapshot: the disk itself', create: createNoneProvider },

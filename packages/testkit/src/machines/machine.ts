@@ -27,6 +27,8 @@ export interface MachineOptions {
   readonly shares?: readonly string[];
   /** 768 by default. */
   readonly memoryMib?: number;
+  /** The directory of its image; by default that of `machineImage`. */
+  readonly image?: string;
 }
 
 /** A disposable machine with its own kernel; changes of its root file system are discarded. */
@@ -53,7 +55,7 @@ const MAX_CONSOLE_CHARACTERS = 16_384;
 export async function startMachine(options: MachineOptions = {}): Promise<Machine> {
   const { engine = 'uml', disks = [], shares = [], memoryMib = 768 } = options;
   await using scope = new AsyncDisposableStack();
-  const image = await machineImage();
+  const image = options.image ?? (await machineImage());
   const scratch = scope.use(await makeTemporaryDirectory('gantry-machine-')).path;
   const sockets = engine === 'tcg' ? await serveShares(shares, scratch, scope) : new Map<string, string>();
   const machine = new RunningMachine(engineCommand(engine, { image, scratch, disks, shares: sockets, memoryMib }), scratch);
