@@ -7,8 +7,9 @@ export function gantryCalls(page: string): readonly (readonly string[])[] {
   const calls: (readonly string[])[] = [];
   // A block that holds another page is for a copy of the sources: see contributing.test.ts.
   const shown = page.replaceAll(/^(`{4,})[^]*?^\1$/gm, '');
-  for (const [, indent = '', body = ''] of shown.matchAll(/^( *)```(?:sh|ini)\n([^]*?)^\1```/gm)) {
-    const lines = body.replaceAll(/\\\n\s*/g, '').split('\n');
+  for (const [, indent = '', kind, body = ''] of shown.matchAll(/^( *)```(sh|ini)\n([^]*?)^\1```/gm)) {
+    // To systemd, a percent sign begins something that it puts in.
+    const lines = (kind === 'ini' ? body.replaceAll('%%', '%') : body).replaceAll(/\\\n\s*/g, '').split('\n');
     for (const line of lines) {
       const [, call] = /^(?:[A-Z_]+=\S+ |ExecStart=|\w+=\$\()*(?:\S*\/)?gantry (.*)$/.exec(line.slice(indent.length).trim()) ?? [];
       if (call !== undefined) calls.push(words(call));

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { blockOf, shellBlocks } from './documented-blocks.ts';
 import type { PrivateNode } from './private-node.ts';
-import { makePrivateNode } from './private-node.ts';
+import { digests, makeInstances, makePrivateNode } from './private-node.ts';
 
 /*
  * The pages for those who come, or go, with many instances: their commands are run as they stand there, one block after the other.
@@ -15,21 +15,6 @@ afterAll(() => scope.disposeAsync());
 
 async function node(): Promise<PrivateNode> {
   return scope.use(await makePrivateNode());
-}
-
-/** Instances with one disk each, of 64 MiB, of which some is data. */
-async function makeInstances(on: PrivateNode, ...names: readonly string[]): Promise<void> {
-  await on.run('mkdir -p /etc/gantry/instances /srv/disks');
-  for (const name of names) {
-    await on.run(`
-      truncate --size 64M /srv/disks/${name}-0.img
-      head -c 3000000 /dev/urandom | dd of=/srv/disks/${name}-0.img bs=1M seek=5 conv=notrunc status=none
-      printf 'name: ${name}.example.com\\nos: raw\\nhypervisor: kvm\\ndisks:\\n  - path: /srv/disks/${name}-0.img\\n' >/etc/gantry/instances/${name}.yaml`);
-  }
-}
-
-async function digests(on: PrivateNode): Promise<string> {
-  return await on.run('sha256sum /srv/disks/*-0.img');
 }
 
 describe('restore.md', () => {

@@ -1,13 +1,12 @@
 import { mkdir } from 'node:fs/promises';
-import { GantryError, asFirstError } from '@gantry/core';
+import { GantryError } from '@gantry/core';
 import { ALL_VARIANTS, makeRandomFile, oneIn } from '@gantry/testkit';
 import { execa } from 'execa';
 import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParseFailure } from '../src/command-line/parse-failure.ts';
-import { createProgram } from '../src/command-line/program.ts';
 import { COMMANDS } from '../src/commands.ts';
-import type { CliContext } from '../src/session.ts';
+import { callHere, validCalls } from './calls-of-commands.ts';
 import type { Workbench } from './workbench.ts';
 import { MAIN, lastLine, makeWorkbench } from './workbench.ts';
 
@@ -17,7 +16,6 @@ import { MAIN, lastLine, makeWorkbench } from './workbench.ts';
  */
 
 let bench: Workbench;
-/** A valid call of each command, as far as possible without a peer. */
 let right: Readonly<Record<string, readonly string[]>>;
 
 beforeAll(async () => {
@@ -26,46 +24,7 @@ beforeAll(async () => {
   await mkdir(bench.file('directory'));
   const file = await bench.describeInstance('web1', { disks: [bench.file('disk')] });
   const reference = lastLine((await bench.gantry('export', file, bench.store)).stdout);
-  right = {
-    export: [file, bench.store],
-    import: [bench.store, reference, '--to', file, '--yes'],
-    move: [file, 'ssh://127.0.0.1:1?engine=ssh2&connectTimeout=5', '--to', file, '--yes'],
-    receive: ['--outcome', '0'.repeat(32)],
-    list: [bench.store, 'web1'],
-    show: [bench.store, reference],
-    verify: [bench.store, reference],
-    remove: [bench.store, 'web1@20200101T000000Z'],
-    undelete: [bench.store, 'web1@20200101T000000Z'],
-    clean: [bench.store],
-    create: [file],
-    rename: [file, 'web2'],
-    instances: [bench.path],
-    describe: [file],
-    'snapshots check': [file],
-    'os list': [],
-    'os show': ['raw'],
-    'os check': ['raw'],
-    copy: [bench.store, reference, bench.file('copies')],
-    mirror: [bench.store, bench.file('copies')],
-    diff: [bench.store, reference, reference],
-    'keys check': [bench.store],
-    'keys add': [bench.store, reference],
-    tag: [bench.store, reference, '--add', 'odd'],
-    consolidate: [bench.store, reference],
-    prune: [bench.store, '--keep-last', '1'],
-    'store init': [bench.store],
-    'store conformance': ['/nonexistent'],
-    'config show': [bench.store],
-    'config check': [],
-    schema: [],
-    completion: ['bash'],
-    complete: ['export', bench.store],
-    run: ['nightly'],
-    notify: ['nightly'],
-    status: [],
-    report: [bench.store, '--out', bench.file('report.html')],
-    version: [],
-  };
+  right = validCalls(bench, file, reference);
 });
 
 afterAll(() => bench[Symbol.asyncDispose]());
@@ -83,37 +42,13 @@ const VALUES: Readonly<Record<string, () => string>> = {
   zero: () => '0',
 };
 
-/** The error of a call; undefined if it succeeded. */
-async function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<unknown> {
-  const silent = (): void => {};
-  const context: CliContext = {
-    output: { event: silent, note: silent, warn: silent, ask: silent, result: silent, bytes: silent, failure: silent, close: silent },
-    json: true,
-    quiet: true,
-    signal: AbortSignal.timeout(100_000),
-    env: { GANTRY_STATE_DIR: bench.file('state'), GANTRY_OS_PATH: bench.file('os'), HOME: bench.path, ...env },
-    cwd: bench.path,
-    exitWith: silent,
-  };
-  try {
-    const program = await createProgram(args, context);
-    for (const command of [program, ...program.commands, ...program.commands.flatMap((group) => group.commands)]) {
-      command.configureOutput({ writeOut: silent });
-    }
-    await program.parseAsync(args, { from: 'user' });
-    return undefined;
-  } catch (error) {
-    return asFirstError(error);
-  }
-}
-
 /** The calls that ended in an error that a user must not see. */
 async function defects(
   calls: readonly { readonly what: string; readonly args: readonly string[]; readonly env?: NodeJS.ProcessEnv }[],
 ): Promise<readonly string[]> {
   const found: string[] = [];
   for (const { what, args, env } of calls) {
-    const error = await run(args, env);
+    const error = await callHere(bench, args, env);
     if (error === undefined || error instanceof GantryError || error instanceof ParseFailure) continue;
     found.push(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : JSON.stringify(error)}`);
   }

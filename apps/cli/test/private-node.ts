@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import type { SshServer } from '@gantry/testkit';
 import { makeTemporaryDirectory, OWN_MOUNTS, startSshServer } from '@gantry/testkit';
@@ -25,13 +25,14 @@ const OWN = ['/etc', '/root', '/srv', '/usr/local', '/var/lib'];
 
 const SET_UP = `
 set -e
-own=$1/own
+own=$1/own command=$1/gantry
 mount -t tmpfs tmpfs "$own"
 shift
 for directory; do
   mkdir -p "$own/upper$directory" "$own/work$directory"
   mount -t overlay overlay -o "lowerdir=$directory,upperdir=$own/upper$directory,workdir=$own/work$directory" "$directory"
 done
+install -m 755 "$command" /usr/local/bin/gantry
 rm -rf /etc/gantry /var/lib/gantry /var/lib/ganeti/export
 mkdir -p -m 700 /root/.ssh
 : > /root/.ssh/config
@@ -43,9 +44,8 @@ read -r _
 export async function makePrivateNode(): Promise<PrivateNode> {
   await using scope = new AsyncDisposableStack();
   const directory = scope.use(await makeTemporaryDirectory());
-  for (const name of ['own', 'bin']) await mkdir(directory.file(name));
-  await writeFile(directory.file('bin/gantry'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`);
-  await chmod(directory.file('bin/gantry'), 0o755);
+  await mkdir(directory.file('own'));
+  await writeFile(directory.file('gantry'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`);
   const unshare = ['--pdeathsig', 'KILL', 'unshare', ...OWN_MOUNTS, 'bash', '-c', SET_UP, 'node', directory.path];
   const child = spawn('setpriv', [...unshare, ...OWN], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');
@@ -57,7 +57,7 @@ export async function makePrivateNode(): Promise<PrivateNode> {
   if (!isReady || child.pid === undefined) throw new Error('cannot make a mount namespace with overlays');
 
   const within = [`--mount=/proc/${child.pid}/ns/mnt`, '--wd=/root'];
-  const path = `${directory.file('bin')}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+  const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
   const run = async (script: string): Promise<string> => {
     const { stdout } = await execa('nsenter', [...within, 'bash', '-eu', '-o', 'pipefail', '-c', script], {
       extendEnv: false,
@@ -91,4 +91,20 @@ export async function makePrivateNode(): Promise<PrivateNode> {
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Instances with one disk each, of 64 MiB, of which some is data. */
+export async function makeInstances(on: PrivateNode, ...names: readonly string[]): Promise<void> {
+  await on.run('mkdir -p /etc/gantry/instances /srv/disks');
+  for (const name of names) {
+    await on.run(`
+      truncate --size 64M /srv/disks/${name}-0.img
+      head -c 3000000 /dev/urandom | dd of=/srv/disks/${name}-0.img bs=1M seek=5 conv=notrunc status=none
+      printf 'name: ${name}.example.com\\nos: raw\\nhypervisor: kvm\\ndisks:\\n  - path: /srv/disks/${name}-0.img\\n' >/etc/gantry/instances/${name}.yaml`);
+  }
+}
+
+/** Of the first disks of all of them, as sha256sum prints them. */
+export async function digests(on: PrivateNode): Promise<string> {
+  return await on.run('sha256sum /srv/disks/*-0.img');
 }

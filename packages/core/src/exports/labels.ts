@@ -30,6 +30,9 @@ export function checkLabels({ tags = [], note }: Labels): { readonly tags?: read
   const unique = [...new Set(tags)];
   if (unique.length > MAX_TAGS) throw new GantryError('USAGE', { message: `an export has at most ${MAX_TAGS} tags, not ${unique.length}` });
   if (note !== undefined && note.length > MAX_NOTE_CHARACTERS)
-    throw new GantryError('USAGE', { message: `a note has at most ${MAX_NOTE_CHARACTERS} characters, not ${note.length}` });
+    throw new GantryError('USAGE', {
+      message: `a note has at most ${MAX_NOTE_CHARACTERS} characters, not ${note.length}`,
+      hint: 'Make it shorter.',
+    });
   return { ...(unique.length === 0 ? {} : { tags: unique }), ...(note === undefined ? {} : { note }) };
 }

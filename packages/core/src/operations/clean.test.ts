@@ -6,6 +6,7 @@ import { makeOperationBench } from '../../test/operation-bench.ts';
 import { get, keysOf, put, sampleHeader, sampleManifest, writeDump } from '../../test/sample-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { storeSink } from '../exports/store-sink.ts';
+import type { GantryEvent } from '../report/events.ts';
 import { cleanUp } from './clean.ts';
 
 const NAME = 'web1.example.com';
@@ -108,6 +109,16 @@ test('of an export that has just become complete, clean does not say that it was
   const things = await cleanUp({ store, stateDirectory: bench.directory.file('state'), exports: [`${NAME}@${ID}`] });
   expect(things).toEqual([{ what: `export ${NAME}@${ID}, which is complete now`, outcome: 'kept' }]);
   expect(await left(memory)).toEqual(['disk0.img', 'manifest.json']);
+});
+
+test('an export to remove that is not unfinished is named in a warning', async () => {
+  await using bench = await makeOperationBench({});
+  const { reference } = await bench.exportDisks();
+  const said: string[] = [];
+  const onEvent = (event: GantryEvent): void => void (event.type === 'warning' && said.push(event.message));
+  const things = await cleanUp({ store: bench.store, stateDirectory: bench.directory.file('state'), exports: [reference], onEvent });
+  expect(things).toEqual([]);
+  expect(said).toEqual([`${reference} is not an unfinished export of ${bench.store.address}: nothing to remove`]);
 });
 
 test('what was left behind beside a complete export is called that', async () => {

@@ -53,7 +53,11 @@ export async function cleanUp(request: CleanRequest): Promise<readonly CleanedTh
   const things: CleanedThing[] = local.leftovers.map(({ what, outcome }) => ({ what, outcome }));
   if (request.store === undefined) return things;
   const { store } = request;
-  for (const unfinished of await findUnfinished(store, { signal })) things.push(await cleanExport(store, unfinished, request, signal));
+  const all = await findUnfinished(store, { signal });
+  for (const asked of request.exports ?? [])
+    if (!all.some(({ name }) => name === asked))
+      reporter.warn(`${asked} is not an unfinished export of ${store.address}: nothing to remove`);
+  for (const unfinished of all) things.push(await cleanExport(store, unfinished, request, signal));
   // Remains that are not part of an export or a write, such as empty directories.
   if (request.dryRun !== true) await withStoreErrors(store.address, () => store.clear([], { signal }));
   return things;

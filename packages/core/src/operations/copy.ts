@@ -1,10 +1,12 @@
 import type { Store } from '@gantry/transport';
 import type { CopySigners } from '../exports/copied-manifest.ts';
 import { assertAccepted, assertCopySigners, findCopied } from '../exports/copied-manifest.ts';
+import { isReferencePart } from '../exports/export-id.ts';
 import { requireStore } from '../exports/store-marker.ts';
 import { copyExport } from '../flow/copy-export.ts';
 import type { CopyOutcome } from '../flow/copy-way.ts';
 import { startCall } from '../flow/session.ts';
+import { GantryError } from '../report/errors.ts';
 import { withFirstError } from '../report/first-error.ts';
 import type { OperationOptions } from '../report/reporter.ts';
 
@@ -46,6 +48,13 @@ export function copyFromStore(request: CopyRequest): Promise<CopyResult> {
     const { source, target, packsOf = [], parallel, createStore = false, allowedSigners, requireSignature, targetSigners } = request;
     const { signal, reporter } = startCall('copy', request);
     await assertCopySigners(request);
+    const odd = packsOf.find((name) => !isReferencePart(name));
+    if (odd !== undefined) {
+      throw new GantryError('USAGE', {
+        message: `cannot bring packs of ${JSON.stringify(odd)}: that is not the name of an instance`,
+        hint: 'Name the other instance without the id of an export, such as web1.example.com.',
+      });
+    }
     const copied = await findCopied(source, request.export, { signal });
     for (const warning of copied.warnings) reporter.warn(warning);
     await assertAccepted(source, copied, { allowedSigners, requireSignature, targetSigners, signal });
