@@ -54,8 +54,8 @@ const nightly = [
 const shelf = nightly.filter(({ state }, index) => state === 'complete' && index % 7 === 0);
 const page = renderPage({
   stores: [
-    { address: 's3://backups/node1', exports: nightly },
-    { address: 'ssh://backup@shelf/srv/exports', exports: shelf },
+    { name: 'nightly', address: 's3://backups/node1', exports: nightly },
+    { name: 'shelf', address: 'ssh://backup@shelf/srv/exports', exports: shelf },
   ],
   host: 'node1',
   now: new Date(NOW),

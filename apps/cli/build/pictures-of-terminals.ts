@@ -1,9 +1,9 @@
 /*
- * Makes the pictures of commands on terminals of 80 and of 120 columns, from a store that is made for it. To be run with
- * `--conditions=@gantry/source`.
+ * Makes the pictures of commands on terminals of 80 and of 120 columns, from a store that is made for it and is `/srv` to them, for which it
+ * needs root. To be run with `--conditions=@gantry/source`.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -22,16 +22,14 @@ const AGES: Readonly<Record<string, number>> = { 'db1.berlin.example.com': 31, '
 const CALLS = ['status', 'list nightly', 'run web --quiet'];
 
 const directory = await mkdtemp(join(tmpdir(), 'gantry-pictures-'));
+const within = ['--mount', '--propagation', 'private', 'sh', '-c', 'mount --bind "$0" /srv && exec "$@"', directory];
 const gantry = [process.execPath, '--conditions=@gantry/source', MAIN];
-const env = { GANTRY_STATE_DIR: join(directory, 'state'), GANTRY_CREATE_STORE: '1' };
+const env = { GANTRY_STATE_DIR: '/srv/state', GANTRY_CREATE_STORE: '1' };
 
 async function exportOfAge(name: string, hours: number): Promise<void> {
-  const disk = join(directory, `${name}.img`);
-  await writeFile(disk, randomBytes(3 * 1024 ** 2));
-  const instance = join(directory, `${name}.yaml`);
-  await writeFile(instance, `name: ${name}\nos: raw\nhypervisor: kvm\ndisks: [{ path: ${disk} }]\n`);
-  const [node = '', ...args] = gantry;
-  const { stdout } = await execa(node, [...args, 'export', instance, join(directory, 'exports'), '--quiet'], { env });
+  await writeFile(join(directory, `disks/${name}.img`), randomBytes(3 * 1024 ** 2));
+  await writeFile(join(directory, `${name}.yaml`), `name: ${name}\nos: raw\nhypervisor: kvm\ndisks: [{ path: /srv/disks/${name}.img }]\n`);
+  const { stdout } = await execa('unshare', [...within, ...gantry, 'export', `/srv/${name}.yaml`, '/srv/exports', '--quiet'], { env });
   const started = new Date(Date.now() - hours * HOUR_MS);
   const id = `${started.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
   const place = join(directory, 'exports', name, id);
@@ -42,13 +40,17 @@ async function exportOfAge(name: string, hours: number): Promise<void> {
 
 /** What a terminal of that width shows. */
 async function onTerminal(columns: number, call: string): Promise<readonly string[]> {
-  const command = `stty cols ${columns}; ${[...gantry, call, '--config', join(directory, 'gantry.yaml')].join(' ')}`;
-  const { stdout } = await execa('script', ['-qc', command, '/dev/null'], { env: { ...env, TERM: 'xterm' }, reject: false });
+  const command = `stty cols ${columns}; ${[...gantry, call, '--config /srv/gantry.yaml'].join(' ')}`;
+  const { stdout } = await execa('unshare', [...within, 'script', '-qc', command, '/dev/null'], {
+    env: { ...env, TERM: 'xterm' },
+    reject: false,
+  });
   // A terminal breaks longer lines.
   return stdout.split('\n').flatMap((line) => line.trimEnd().match(new RegExp(`.{1,${columns}}`, 'g')) ?? ['']);
 }
 
 try {
+  await mkdir(join(directory, 'disks'));
   for (const [name, hours] of Object.entries(AGES)) await exportOfAge(name, hours);
   await writeFile(
     join(directory, 'gantry.yaml'),
@@ -58,7 +60,7 @@ try {
   );
   for (const call of CALLS) {
     // How a failure looks, too.
-    if (call.startsWith('run')) await rm(join(directory, 'mail.berlin.example.com.img'), { force: true });
+    if (call.startsWith('run')) await rm(join(directory, 'disks/mail.berlin.example.com.img'), { force: true });
     for (const columns of [80, 120]) {
       const title = `gantry ${call} on a terminal of ${columns} columns`;
       const lines = [`${PROMPT}gantry ${call}`, ...(await onTerminal(columns, call))];

@@ -354,7 +354,7 @@ second: { instances: instances/b.yaml, stores: second }`);
     expect(await kept('second')).toBe(1);
     const { stdout, stderr } = await run('nightly');
     expect(stdout).toMatch(/^nightly: partial in .*: 1 exported, 1 failed of 2 instances, 1 problem$/m);
-    expect(stdout).toMatch(/^failed: export of bad into first: .*\[SCRIPT_FAILED\]/m);
+    expect(stdout).toMatch(/^failed: export of bad into first: .*\[SCRIPT_FAILED\]$/m);
     expect(stderr).toContain('bad: disk 0: no');
   });
 

@@ -10,7 +10,7 @@ export function describePolicyRun(run: PolicyRun, width: number): readonly strin
   return [
     ...(instances.length === 0 ? [] : fittingTable(COLUMNS, instances, width)),
     ...stores.map(describeStore),
-    ...all.map(describeProblem),
+    ...all.flatMap(describeProblem),
     ...warnings.map((warning) => `warning: ${warning}`),
     `${policy}: ${run.outcome}${took}: ${countStates(instances)}${all.length === 0 ? '' : `, ${countOf(all.length, 'problem')}`}`,
   ];
@@ -58,8 +58,9 @@ function describeVerified(verified: NonNullable<StoreOfRun['verified']>): string
   return `${countOf(exports, 'export')} verified (${formatBytes(readBytes)} read)${bad.length === 0 ? '' : `: ${bad.join(', ')}`}${later}`;
 }
 
-function describeProblem({ what, message, code, hint }: RunProblem): string {
-  return `failed: ${what}: ${message} [${code}]${hint === undefined ? '' : ` ${hint}`}`;
+/** What to do about it is a line of its own, as with every error. */
+function describeProblem({ what, message, code, hint }: RunProblem): readonly string[] {
+  return [`failed: ${what}: ${message} [${code}]`, ...(hint === undefined ? [] : [`  ${hint}`])];
 }
 
 function countStates(instances: readonly InstanceOfRun[]): string {
@@ -90,7 +91,7 @@ export function describePolicyPlan({ policy, instances, stores, problems }: Poli
       ...copies.map((reference) => `  ${store}: would get a copy of ${reference}`),
       ...removes.map((reference) => `  ${store}: would lose ${reference}`),
     ]),
-    ...problems.map((problem) => `  ${describeProblem(problem)}`),
+    ...problems.flatMap((problem) => describeProblem(problem).map((line) => `  ${line}`)),
   ];
 }
 

@@ -7,6 +7,7 @@ import { formatBytes } from '../output/format.ts';
 import { Html } from './html.ts';
 import type { Mark, Report, ReportedInstance, ReportedStore } from './model.ts';
 import { markOf, MARKS, sumOf } from './model.ts';
+import { ticksOf } from './ticks.ts';
 
 /*
  * Charts as SVG, drawn here: the page needs no script. Colours are variables of the page, so that they follow its light and dark style.
@@ -29,15 +30,24 @@ export const SIZES: Readonly<Record<'narrow' | 'wide', ChartSize>> = {
 const ROW_HEIGHT = 26;
 const AXIS_HEIGHT = 46;
 const FONT = 12;
+/** Of a time, with space to the next one. */
+const LABEL_WIDTH = 60;
+/** From the names to the charts. */
+const GAP = 12;
+const RIGHT = 16;
 /** Marks that would cover each other are one. */
 const MAX_MARKS_PER_ROW = 120;
 
+const CIRCLE = 9;
+/** Smaller ones are hard to tell from each other. */
+const MIN_MARK = 5;
+
 /** What ECharts draws for each mark; the page's legend has the same shapes. */
 const SYMBOLS: Readonly<Record<Mark, { readonly symbol: string; readonly size: number; readonly isFilled: boolean }>> = {
-  verified: { symbol: 'circle', size: 9, isFilled: true },
-  unverified: { symbol: 'circle', size: 9, isFilled: false },
+  verified: { symbol: 'circle', size: CIRCLE, isFilled: true },
+  unverified: { symbol: 'circle', size: CIRCLE, isFilled: false },
   damaged: { symbol: 'triangle', size: 12, isFilled: true },
-  unfinished: { symbol: 'rect', size: 9, isFilled: false },
+  unfinished: { symbol: 'rect', size: CIRCLE, isFilled: false },
 };
 
 const TEXT = { color: 'var(--text)', fontSize: FONT, fontFamily: 'inherit' };
@@ -53,29 +63,18 @@ function draw(option: EChartsCoreOption, { width }: ChartSize, height: number): 
   }
 }
 
-const timeAxis = (min: number, max: number): object => ({
-  type: 'time',
-  min,
-  max,
-  axisLabel: {
-    ...TEXT,
-    hideOverlap: true,
-    showMinLabel: false,
-    showMaxLabel: false,
-    formatter: (time: number) => timeLabel(time, max - min),
-  },
-  axisLine: LINES,
-  axisTick: LINES,
-  splitLine: { show: true, ...LINES },
-});
-
-const DAY_MS = 24 * 3_600_000;
-
-/** As exact as the range of the axis asks for. */
-function timeLabel(time: number, range: number): string {
-  const text = new Date(time).toISOString();
-  if (range > 120 * DAY_MS) return text.slice(0, 'YYYY-MM'.length);
-  return range > 3 * DAY_MS || time % DAY_MS === 0 ? text.slice('YYYY-'.length, 'YYYY-MM-DD'.length) : text.slice(11, 16);
+/** Its own choice has a line at the first of each month, besides those of each second, fourth or seventh day. */
+function timeAxis([min, max]: readonly [number, number], width: number): object {
+  const { times, label } = ticksOf([min, max], Math.floor(width / LABEL_WIDTH));
+  return {
+    type: 'time',
+    min,
+    max,
+    axisLabel: { ...TEXT, customValues: times, formatter: label },
+    axisLine: LINES,
+    axisTick: { ...LINES, customValues: times },
+    splitLine: { show: true, ...LINES },
+  };
 }
 
 const nameAxis = (names: readonly string[], { labelWidth }: ChartSize): object => ({
@@ -87,13 +86,16 @@ const nameAxis = (names: readonly string[], { labelWidth }: ChartSize): object =
   axisTick: { show: false },
 });
 
-const grid = ({ labelWidth }: ChartSize, right = 16): object => ({ left: labelWidth + 12, right, top: 8, bottom: AXIS_HEIGHT - 8 });
+const grid = ({ labelWidth }: ChartSize, right = RIGHT): object => ({ left: labelWidth + GAP, right, top: 8, bottom: AXIS_HEIGHT - 8 });
 
 /** Each instance a row, each export a mark at the time it began. */
 export function timeline(instances: readonly ReportedInstance[], [from, to]: readonly [number, number], size: ChartSize): Html {
   const slot = (to - from) / MAX_MARKS_PER_ROW || 1;
+  const width = size.width - size.labelWidth - GAP - RIGHT;
+  const fits = Math.max(MIN_MARK, Math.floor(width / Math.max(1, ...instances.map(({ exports }) => exports.length))));
   const series = MARKS.map((mark) => {
-    const { symbol, size: symbolSize, isFilled } = SYMBOLS[mark];
+    const { symbol, size: largest, isFilled } = SYMBOLS[mark];
+    const symbolSize = Math.min(largest, fits + (largest - CIRCLE));
     const points = instances.flatMap(({ exports }, row) => {
       const times = exports.flatMap((each) => (markOf(each) === mark && each.started !== undefined ? each.started.getTime() : []));
       return [...new Map(times.map((time) => [Math.floor((time - from) / slot), time])).values()].map((time) => [time, row]);
@@ -104,7 +106,7 @@ export function timeline(instances: readonly ReportedInstance[], [from, to]: rea
   });
   const option = {
     grid: grid(size),
-    xAxis: timeAxis(from, to),
+    xAxis: timeAxis([from, to], width),
     yAxis: { ...nameAxis(labelsOf(instances), size), splitLine: { show: true, ...LINES } },
     series,
   };
@@ -132,7 +134,8 @@ export function growth(stores: readonly ReportedStore[], [from, to]: readonly [n
     axisLabel: { ...TEXT, formatter: (bytes: number) => formatBytes(bytes) },
     splitLine: { show: true, ...LINES },
   };
-  return draw({ grid: { ...grid(size), left: 84 }, xAxis: timeAxis(from, to), yAxis, series }, size, 240);
+  const left = 84;
+  return draw({ grid: { ...grid(size), left }, xAxis: timeAxis([from, to], size.width - left - RIGHT), yAxis, series }, size, 240);
 }
 
 function cumulated(exports: ReportedStore['exports']): readonly (readonly [number, number])[] {

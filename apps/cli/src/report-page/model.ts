@@ -2,6 +2,8 @@ import type { ListedExport } from '@gantry/core';
 
 /** A store and what is in it. */
 export interface ReportedStore {
+  /** Its name in gantry.yaml, if it was named so; otherwise its address. */
+  readonly name: string;
   readonly address: string;
   /** Ordered by instance and age. */
   readonly exports: readonly ListedExport[];
@@ -28,6 +30,7 @@ export function markOf({ state, verified }: ListedExport): Mark {
 /** An instance in one store. */
 export interface ReportedInstance {
   readonly name: string;
+  /** Name of the store. */
   readonly store: string;
   /** Newest first. */
   readonly exports: readonly ListedExport[];
@@ -38,11 +41,11 @@ export interface ReportedInstance {
 
 /** Every instance of every store, by name. */
 export function instancesOf({ stores }: Report): readonly ReportedInstance[] {
-  const all = stores.flatMap(({ address, exports }) =>
+  const all = stores.flatMap(({ name: store, exports }) =>
     [...Map.groupBy(exports, ({ instance }) => instance)].map(([name, own]) => {
       const newestFirst = own.toReversed();
       const newest = newestFirst.find(({ state }) => state === 'complete');
-      return { name, store: address, exports: newestFirst, newest, storedBytes: sumOf(own) };
+      return { name, store, exports: newestFirst, newest, storedBytes: sumOf(own) };
     }),
   );
   return all.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));

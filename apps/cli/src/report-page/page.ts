@@ -20,7 +20,8 @@ export function renderPage(report: Report): string {
     <header>
       <h1>Gantry report</h1>
       <p class="quiet">
-        Made on ${report.host} at ${timeText(report.now)}, of ${report.stores.map(({ address }) => address).join(' and ')}
+        Made on ${report.host} at ${timeText(report.now)}, of
+        ${report.stores.map(({ name, address }) => (name === address ? address : `${name} (${address})`)).join(' and ')}
       </p>
     </header>
     <main>
@@ -56,7 +57,7 @@ function figures({ stores, now }: Report, instances: readonly ReportedInstance[]
     ['Unfinished', count('unfinished')],
     ['Never verified', count('unverified')],
     ['Without a complete export', String(without)],
-    ['Oldest of the newest', oldest === undefined ? '–' : formatAge(now.getTime() - oldest.getTime())],
+    ['Oldest last export', oldest === undefined ? '–' : formatAge(now.getTime() - oldest.getTime())],
   ];
   return html`<dl class="figures">
     ${all.map(
@@ -83,7 +84,7 @@ function charts(report: Report, instances: readonly ReportedInstance[]): Html {
     <section aria-labelledby="growth">
       <h2 id="growth">Growth</h2>
       <p class="quiet">What the exports that are there now have stored, by the time they began.</p>
-      ${lines(report.stores.map(({ address }) => address))} ${figure('Stored bytes by time', (size) => growth(report.stores, range, size))}
+      ${lines(report.stores.map(({ name }) => name))} ${figure('Stored bytes by time', (size) => growth(report.stores, range, size))}
     </section>
     <section aria-labelledby="sizes">
       <h2 id="sizes">Sizes</h2>

@@ -14,7 +14,7 @@ p { margin: .25rem 0; max-width: 70ch; } .quiet { color: var(--quiet); }
 a:focus-visible, summary:focus-visible, .scroll:focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; }
 .skip { position: absolute; left: -999px; } .skip:focus { position: static; }
 dl.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(112px, 1fr)); gap: 12px; margin: 1rem 0; }
-dl.figures div { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; }
+dl.figures div { display: flex; flex-direction: column; justify-content: space-between; background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; }
 dt { color: var(--quiet); font-size: .85rem; } dd { margin: 0; font-size: 1.3rem; font-weight: 600; overflow-wrap: anywhere; }
 ul.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 20px; padding: 0; margin: .5rem 0; font-size: .9rem; }
 ul.legend svg { width: 26px; height: 14px; vertical-align: -2px; }

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import process from 'node:process';
+import { isName, namedStore } from '@gantry/config';
 import { GantryError, listStore, replaceFile } from '@gantry/core';
 import type { ReportedStore } from '../report-page/model.ts';
 import { renderPage } from '../report-page/page.ts';
@@ -21,10 +22,12 @@ export async function run(
   session.output.result({ operation: 'report', file: path, stores: stores.map(({ address }) => address), exports }, path);
 }
 
-async function look({ open, operation, signal }: Session, address: string): Promise<ReportedStore> {
-  await using store = await open(address, 'read');
+async function look({ open, operation, signal, configuration }: Session, named: string): Promise<ReportedStore> {
+  await using store = await open(named, 'read');
   const { exports } = await listStore({ store, stateDirectory: operation.stateDirectory, signal });
-  return { address: store.address, exports };
+  const { address } = store;
+  const isInConfiguration = isName(named) && namedStore(await configuration(), named) !== undefined;
+  return { name: isInConfiguration ? named : address, address, exports };
 }
 
 /** Others may read it as far as the umask lets them, as with any file that a command writes. */
