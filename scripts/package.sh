@@ -3,12 +3,19 @@
 #   gantry_VERSION_amd64.deb            a Debian package with a Node of its own, by Debian's tools
 #   gantry-VERSION-linux-x64.tar.gz     the same without Debian: it works wherever it is unpacked
 #   gantry-cli-VERSION.tgz              for npm install --global, on Node 22.18 or later
+# GANTRY_MAINTAINER='NAME <ADDRESS>' is who answers for the Debian package, by default a placeholder: set it for packages that others install.
 # GANTRY_XZ_LEVEL=-1 makes it faster and the Debian package larger.
 set -eu
 umask 022
+here=$(cd "$(dirname "$0")/.." && pwd)
+maintainer=${GANTRY_MAINTAINER:-$(sed -n 's/^Maintainer: //p' "$here/packaging/debian/control")}
+printf %s "$maintainer" | awk 'END { exit !(NR == 1 && /^[^<>[:cntrl:]]*[^<>[:cntrl:] ] <[^<>@[:cntrl:] ]+@[^<>@[:cntrl:] ]+>$/) }' || {
+  echo "gantry: cannot build packages: GANTRY_MAINTAINER must be one line such as 'Jane Doe <jane@example.com>'" >&2
+  exit 1
+}
 mkdir -p "${1:?a directory is missing}"
 out=$(cd "$1" && pwd)
-cd "$(dirname "$0")/.."
+cd "$here"
 . scripts/tools.sh
 PATH=$PWD/node_modules/.bin:$PATH
 apt_packages binutils debhelper dpkg-dev lintian || die 'these Debian packages build the packages.'
@@ -35,6 +42,7 @@ tar -C "$source" --transform "s,^tree,$name," --sort=name --owner=0 --group=0 --
 
 say 'For Debian'
 cp -r packaging/debian "$source/debian"
+maintainer=$maintainer awk '/^Maintainer: / { $0 = "Maintainer: " ENVIRON["maintainer"] } 1' packaging/debian/control >"$source/debian/control"
 for unit in packaging/systemd/*; do cp "$unit" "$source/debian/gantry.${unit##*/}"; done
 cp packaging/gantry.yaml "$source/"
 cat >"$source/debian/changelog" <<CHANGELOG
@@ -42,7 +50,7 @@ gantry ($version) unstable; urgency=medium
 
   * See the CHANGELOG.md of this version.
 
- -- $(sed -n 's/^Maintainer: //p' packaging/debian/control)  $(date -R -u -d "@$SOURCE_DATE_EPOCH")
+ -- $maintainer  $(date -R -u -d "@$SOURCE_DATE_EPOCH")
 CHANGELOG
 (cd "$source" && DEB_XZ_LEVEL=${GANTRY_XZ_LEVEL:--6} dpkg-buildpackage -us -uc -b >"$work/log" 2>&1) || { cat "$work/log" >&2; exit 1; }
 lintian --allow-root --fail-on error,warning "$work"/*.changes
@@ -50,3 +58,4 @@ cp "$work"/*.deb "$out/"
 (cd "$out" && sha256sum gantry* >SHA256SUMS)
 say "In $out"
 (cd "$out" && ls -l gantry*)
+[ -n "${GANTRY_MAINTAINER:-}" ] || say "The maintainer of the Debian package is a placeholder: $maintainer. Set GANTRY_MAINTAINER for one that others install."

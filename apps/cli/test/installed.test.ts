@@ -5,8 +5,9 @@ import type { FreshRoot, FreshRootOptions, TemporaryDirectory } from '@gantry/te
 import { findFreePorts, makeTemporaryDirectory, startFreshRoot } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { blockOf, blocksOf, shellBlocks } from './documented-blocks.ts';
 import type { Packages } from './packages.ts';
-import { buildPackages, documentedCommands, exportAndImport, findNodeAndNpm, furnish, laterPackage } from './packages.ts';
+import { buildPackages, documentedCommands, exportAndImport, findNodeAndNpm, furnish, laterPackage, MAINTAINER } from './packages.ts';
 
 /*
  * What users install, installed as the documentation says into systems that have nothing, and used there.
@@ -34,6 +35,24 @@ async function startRoot({ boot, shares = [] }: FreshRootOptions = {}): Promise<
 async function follow(root: FreshRoot, page: string, heading: string): Promise<string> {
   return root.run('sh', '-ec', `cd /root; ${await documentedCommands(page, heading)}`);
 }
+
+test('the Debian package names the maintainer that is asked for', async () => {
+  const field = async (...args: readonly string[]): Promise<string> => (await execa('dpkg-deb', args)).stdout;
+  expect(await field('--field', join(packages.directory, packages.deb), 'Maintainer')).toBe(MAINTAINER);
+  expect(packages.log).not.toContain('placeholder');
+});
+
+test.each([
+  'nobody',
+  '<jane@example.com>',
+  'Jane <jane>',
+  'Jane <jane@example.com>\nSection: x',
+  'J <j@example.com> and K <k@example.com>',
+])('packages are not built with a maintainer such as %j', async (maintainer) => {
+  const refused = expect.stringMatching(/^gantry: cannot build packages: GANTRY_MAINTAINER must be one line such as .*$/);
+  await expect(buildPackages(home.file('never'), { maintainer })).rejects.toMatchObject({ exitCode: 1, all: refused });
+  expect(await readdir(home.path)).not.toContain('never');
+});
 
 test('lintian has nothing to say about the Debian package', () => {
   expect(packages.log).not.toMatch(/^[EW]: /m);
@@ -242,12 +261,34 @@ async function connect(here: FreshRoot, there: FreshRoot): Promise<void> {
   await there.run('/usr/sbin/sshd', '-p', String(port), '-o', 'ListenAddress=127.0.0.1');
 }
 
+async function addUnit(root: FreshRoot, name: string, text = ''): Promise<void> {
+  await writeFile(root.path(`/etc/systemd/system/${name}`), text);
+  await root.run('systemctl', 'daemon-reload');
+}
+
+/** Has cron run what these lines for `/etc/cron.d` say, but now. @returns the mails with what each of them printed */
+async function runByCron(root: FreshRoot, tables: readonly string[]): Promise<string> {
+  const mailer = '#!/bin/sh\ncat >/srv/mails/$$.part && mv /srv/mails/$$.part /srv/mails/$$.mail\n';
+  await root.run('mkdir', '/srv/mails');
+  await writeFile(root.path('/usr/sbin/sendmail'), mailer, { mode: 0o755 });
+  for (const [index, table] of tables.entries())
+    await writeFile(root.path(`/etc/cron.d/gantry${index}`), table.replace(/^\d+ \d+ \* \* \*/m, '@reboot'), { mode: 0o644 });
+  const areThere = `[ "$(ls /srv/mails | grep -c mail)" = ${tables.length} ]`;
+  await root.run(
+    'sh',
+    '-ec',
+    `rm -f /run/crond.reboot; systemctl restart cron; until ${areThere}; do sleep 0.1; done; rm /etc/cron.d/gantry*`,
+  );
+  return await root.run('sh', '-ec', 'cat /srv/mails/*; rm -r /srv/mails /usr/sbin/sendmail');
+}
+
 describe('the units of systemd', () => {
   let root: FreshRoot;
 
   beforeAll(async () => {
     root = await startRoot({ boot: true });
     await follow(root, 'install.md', 'On Debian or Ubuntu');
+    await furnish(root);
   });
 
   afterAll(() => root[Symbol.asyncDispose]());
@@ -280,8 +321,32 @@ describe('the units of systemd', () => {
     await root.run('systemctl', 'disable', '--now', 'gantry-run@web.timer');
   });
 
+  test("the pages' own units and lines for cron export and verify", async () => {
+    await root.run('sh', '-ec', 'cp /root/web1.yaml /etc/gantry/instances');
+    const [script, enable] = await shellBlocks('export-every-night', 4);
+    await writeFile(root.path('/usr/local/sbin/gantry-nightly'), script, { mode: 0o755 });
+    const [service, timer] = await blocksOf('export-every-night', 'ini');
+    await addUnit(root, 'gantry-nightly.service', service);
+    await addUnit(root, 'gantry-nightly.timer', timer);
+    await root.run('sh', '-ec', enable);
+    expect(await root.run('systemctl', 'show', '-p', 'NextElapseUSecRealtime', 'gantry-nightly.timer')).toMatch(/ 02:00:00 /);
+    await root.run('systemctl', 'start', 'gantry-nightly.service');
+    expect(await root.run('journalctl', '-u', 'gantry-nightly.service')).toContain('every frame and digest is correct');
+
+    const mails = await runByCron(root, [...(await blocksOf('export-every-night', '')), ...(await blocksOf('verify-every-night', ''))]);
+    expect(mails).toMatch(/^Subject: Cron <root@.*gantry-nightly$[^]*every frame and digest is correct/m);
+    expect(mails).toMatch(/^Subject: Cron <root@.*gantry verify \/srv\/exports --budget 5% --quiet$[^]* verified/m);
+
+    await addUnit(root, 'gantry-verify.service', await blockOf('verify-every-night', 'ini'));
+    await root.run('systemctl', 'start', 'gantry-verify.service');
+    await root.run('sh', '-ec', 'truncate -s 100 /srv/exports/web1.example.com/*/disk0.zst');
+    expect(await root.attempt('systemctl', 'start', 'gantry-verify.service')).toMatchObject({ exitCode: 1 });
+    expect(await root.run('systemctl', '--failed')).toContain('gantry-verify.service');
+    await root.run('systemctl', 'disable', '--now', 'gantry-nightly.timer');
+    await root.run('sh', '-ec', 'rm -r /srv/exports/* /etc/gantry/instances/web1.yaml; gantry store init /srv/exports');
+  });
+
   test('the service runs the example of the configuration, and a shutdown waits for it', async () => {
-    await furnish(root);
     await useExample(root);
     await defineOs(
       root,

@@ -16,7 +16,7 @@ export interface FreshRootOptions {
   readonly shares?: readonly string[];
 }
 
-/** A Debian with apt, `ssh` and `sshd`, systemd with logind, and little else. */
+/** A Debian with apt, `ssh` and `sshd`, systemd with logind, cron, and little else. */
 export class FreshRoot extends EnteredSystem implements AsyncDisposable {
   readonly #owned: AsyncDisposable;
 

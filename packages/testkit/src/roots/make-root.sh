@@ -6,7 +6,7 @@ umask 022
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-/var/cache}/gantry/roots
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-packages='openssh-client openssh-server systemd-sysv dbus libpam-systemd'
+packages='cron openssh-client openssh-server systemd-sysv dbus libpam-systemd'
 
 # Another recipe, or another Debian, makes another tree.
 recipe=$(sha256sum <"$here/make-root.sh" | cut -c -16)
