@@ -2,7 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { generateX25519Identity, Identities } from '@gantry/age';
 import { writeOsDefinition } from '@gantry/testkit';
 import type { Store } from '@gantry/transport';
+import { alterStore } from '@gantry/transport';
 import { expect } from 'vitest';
+import { SUMS_FILE } from '../../src/exports/layout.ts';
 import { removeExport } from '../../src/exports/remove-export.ts';
 import { addKeys } from '../../src/operations/add-keys.ts';
 import { checkKeys } from '../../src/operations/check-keys.ts';
@@ -18,12 +20,14 @@ import { tagExport } from '../../src/operations/tag.ts';
 import { undelete } from '../../src/operations/undelete.ts';
 import { verifyStore } from '../../src/operations/verify-store.ts';
 import { DISK_BYTES } from '../operation-bench.ts';
+import { Killed } from '../histories.ts';
+import { faultedStore } from './faulted-store.ts';
 import type { FaultPoint } from './faults.ts';
 import { Faults } from './faults.ts';
 import { endProcesses } from './next-command.ts';
 import type { Place } from './place.ts';
 import type { World } from './world.ts';
-import { digestsOf, pathsOf } from './world.ts';
+import { digestsOf, opened, pathsOf } from './world.ts';
 
 /** What an operation gets. */
 export interface Parts {
@@ -196,17 +200,18 @@ async function cutOff(parts: Parts, place: Place): Promise<void> {
   expect([...(await place.contents()).keys()].filter((key) => key.endsWith('/cut-off.json'))).toHaveLength(1);
 }
 
-/** An export that is killed before its manifest is complete. */
+/** An export that is killed when all its dumps are there. In stores of every medium: by the calls of the contract. */
 async function killedExport(parts: Parts, place: Place, request: Partial<ExportRequest> = {}): Promise<void> {
+  const faults = new Faults();
+  await using store = await place.open();
+  const killing = alterStore(store, {
+    begin: (key, options) => {
+      if (key.endsWith(`/${SUMS_FILE}`)) faults.kill();
+      return faults.wasKilled ? Promise.reject(new Killed()) : store.begin(key, options);
+    },
+  });
   const { signal } = new AbortController();
-  const counted = new Faults();
-  await using copy = await place.copy();
-  {
-    await using store = await copy.openFaulted(counted);
-    await exportNow({ ...parts, store, signal }, request);
-  }
-  const call = counted.calls.findIndex(({ name }) => name.startsWith('begin') && name.includes('SHA256SUMS')) + 1;
-  await using store = await place.openFaulted(new Faults({ call, kind: 'killed' }));
-  await expect(exportNow({ ...parts, store, signal }, request)).rejects.toBeDefined();
+  await expect(exportNow({ ...parts, store: opened(faultedStore(killing, faults)), signal }, request)).rejects.toBeDefined();
+  expect(faults.wasKilled, 'it was killed').toBe(true);
   await endProcesses(place);
 }

@@ -46,19 +46,19 @@ function s3Place(ceph: CephServer, bucket: string, prefix: string): Place {
     openFaulted: async (faults) => {
       const proxy = await startFaultProxy(ceph.endpoint);
       const store = await openAt(ceph, bucket, prefix, proxy.endpoint);
-      const answers: Answer[] = [];
+      const answers = new Map<number, Answer>();
       proxy.inject({
         when: () => true,
         fault: (request) => {
           const answer = answerTo(request, faults);
-          answers[request.number - 1] = answer;
+          answers.set(request.number, answer);
           return answer.fault === undefined ? undefined : proxyFault(answer.call, answer.fault, faults);
         },
       });
       return alterStore(store, {
         [Symbol.asyncDispose]: async () => {
           await store[Symbol.asyncDispose]();
-          for (const [index, answer] of answers.entries()) readAnswer(answer, proxy.seen[index]?.answerBytes ?? 0, faults);
+          for (const [number, answer] of answers) readAnswer(answer, proxy.seen[number - 1]?.answerBytes ?? 0, faults);
           await proxy[Symbol.asyncDispose]();
         },
       });

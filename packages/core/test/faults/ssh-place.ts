@@ -22,8 +22,6 @@ export async function sshMedium(): Promise<Medium> {
   const owned = scope.move();
   return {
     ...medium,
-    // How many bytes go over the network differs from run to run.
-    isGuess: true,
     [Symbol.asyncDispose]: async () => {
       await medium[Symbol.asyncDispose]();
       await owned.disposeAsync();
