@@ -86,7 +86,7 @@ export async function answer(queue: FleetQueue, asked: Request): Promise<unknown
       const [nodes, paused, jobs, findings] = [
         await queue.nodes(),
         await queue.paused(),
-        await queue.jobs(since),
+        await queue.jobsAndOpen(since),
         await queue.findings(since),
       ];
       const limits = await queue.tokens((tokens) => tokens.limits());

@@ -2,8 +2,8 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { loadConfiguration } from '@gantry/config';
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { makeTemporaryDirectory } from '@gantry/testkit';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { ALL_VARIANTS, makeTemporaryDirectory } from '@gantry/testkit';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { copyEmbeddedQueue } from '../../test/embedded-template.ts';
 import type { FleetQueue } from '../queue/fleet-queue.ts';
 import { openEmbeddedDatabase } from '../queue/open-embedded.ts';
@@ -130,7 +130,48 @@ test('a window that passed without a turn is recorded once, and its jobs are tak
   expect(await own.turn(later(24))).toMatchObject({ added: 2, findings: 0 });
 });
 
-test('an export that still runs in the next window is recorded, and followed by no second one', async () => {
+test('an instance whose old node has started its export while it was to be taken back is not exported on the new one too', async () => {
+  await configure();
+  await planner().turn(NOW);
+  await sql('UPDATE gantry_jobs.job SET start_after = now()');
+  const drop = vi.spyOn(queue, 'drop').mockImplementationOnce(async (job) => {
+    await queue.take('n1', 2);
+    return await queue.drop(job);
+  });
+  expect(await planner('n2').turn(NOW)).toEqual({ added: 0, dropped: 0, findings: 0 });
+  drop.mockRestore();
+  expect(await jobs()).toEqual(['web1 n1 running', 'web2 n1 running']);
+});
+
+test('what a user has tried again after its window stays; what waits for its next attempt then has failed', async () => {
+  await configure();
+  const own = planner();
+  await own.turn(NOW);
+  await sql('UPDATE gantry_jobs.job SET start_after = now()');
+  const [first, second] = await queue.take('n1', 2);
+  if (first === undefined || second === undefined) throw new Error('there are two');
+  await queue.reject(first, { outcome: 'failed', code: 'OS_NOT_FOUND' });
+  expect(await queue.redrive(first)).toBe(true);
+  await queue.giveBack(second, { output: { outcome: 'failed', code: 'STORE_FAILED' }, delaySeconds: 300, costsAttempt: true });
+  expect(await own.turn(later(3))).toEqual({ added: 0, dropped: 0, findings: 0 });
+  const found = await queue.jobs(new Date(0), NOW);
+  expect(found.find(({ id }) => id === first.id)).toMatchObject({ state: 'waiting' });
+  expect(found.find(({ id }) => id === second.id)).toMatchObject({ state: 'failed', output: { code: 'STORE_FAILED' } });
+  expect(await queue.take('n1', 2)).toMatchObject([{ id: first.id }]);
+});
+
+test('a row that pg-boss cannot calculate with is said, and holds up no plan', async () => {
+  await configure();
+  const own = planner();
+  await own.turn(NOW);
+  await sql(`UPDATE gantry_jobs.job SET state = 'active', started_on = '294276-12-31', expire_seconds = 2147483647
+    WHERE data->>'instance' = 'web1'; DELETE FROM gantry_jobs.job WHERE data->>'instance' = 'web2';
+    UPDATE gantry_jobs.queue SET monitor_on = NULL, monitor_claim_on = NULL`);
+  await expect(own.turn(NOW)).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE', message: expect.stringContaining('out of range') });
+  expect(await jobs()).toEqual(['web1 n1 running', 'web2 n1 waiting']);
+});
+
+test.runIf(ALL_VARIANTS)('an export that still runs in the next window is recorded, and followed by no second one', async () => {
   await rename(home.file('instances', 'web2.yaml'), home.file('web2.yaml'));
   await configure();
   const own = planner();

@@ -6,7 +6,7 @@ import { KEEP_DAYS } from '../queue/fleet-queue.ts';
 import { subjectKey } from './job.ts';
 import type { FoundInstance } from './placement.ts';
 import { Placement } from './placement.ts';
-import type { Finding, KnownJob, PlacedInstance } from './plan.ts';
+import type { Finding, FleetPlan, KnownJob, PlacedInstance } from './plan.ts';
 import { planFleet } from './plan.ts';
 
 export interface PlannerOptions {
@@ -67,12 +67,27 @@ export class Planner {
     for (const name of plan.withoutWindow) say(`policy ${name} has no window: a fleet does not run it by itself`);
     for (const message of said) if (!this.#said.has(message)) note(message);
     this.#said = said;
-    await queue.supervise();
-    for (const job of plan.drop) await queue.drop(job);
-    await queue.add(plan.add);
+    // First, so that what agents that are gone had is handed out soon; but no row that it fails with holds up the plan.
+    const trouble = await queue.supervise().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    const { added, dropped } = await this.#carryOut(plan);
     const findings = await this.#note(plan.findings);
     await queue.forget(now);
-    return { added: plan.add.length, dropped: plan.drop.length, findings };
+    if (trouble !== undefined) throw trouble.error;
+    return { added, dropped, findings };
+  }
+
+  async #carryOut({ add, drop, fail }: FleetPlan): Promise<Pick<PlanResult, 'added' | 'dropped'>> {
+    const { queue } = this.#options;
+    const started = new Set<string>();
+    for (const job of drop) if (!(await queue.drop(job))) started.add(job.id);
+    for (const job of fail) await queue.fail(job);
+    // What its old node has started meanwhile is not started on the new one too.
+    const wanted = add.filter(({ id }) => !started.has(id));
+    await queue.add(wanted);
+    return { added: wanted.length, dropped: drop.length - started.size };
   }
 
   /** @returns how many are new */

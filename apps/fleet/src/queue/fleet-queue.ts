@@ -6,8 +6,9 @@ import { ASKED_PRIORITY } from '../planner/job.ts';
 import type { Finding, KnownJob } from '../planner/plan.ts';
 import { queueFailure } from './failure.ts';
 import type { AttemptOutput, BossState, JobData } from './form.ts';
-import { attemptOutput, bossState, jobData, knownState } from './form.ts';
+import { attemptOutput, bossState, jobData, knownState, lastAttemptOf } from './form.ts';
 import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, queueOf } from './names.ts';
+import { MAX_OUTPUT_BYTES } from './schema.ts';
 import { StoreTokens } from './store-tokens.ts';
 
 /** An attempt of a job that an agent has. Everything that is said of it counts only while it is the job's current one. */
@@ -26,8 +27,6 @@ export interface FleetJob extends Omit<KnownJob, 'begin' | 'end'> {
   readonly end?: Date | undefined;
   readonly attempts: number;
   readonly startAfter?: Date | undefined;
-  readonly startedOn?: Date | undefined;
-  readonly endedOn?: Date | undefined;
   readonly output: AttemptOutput;
 }
 
@@ -54,6 +53,8 @@ export const KEEP_DAYS = 31;
 
 const affected = z.object({ affected: z.number() });
 const date = z.date().nullable();
+/** Nodes write it: one that lies does not stop what is read of the others. */
+const dateOfNode = date.catch(null);
 
 const knownRow = z.object({
   id: z.string(),
@@ -63,11 +64,12 @@ const knownRow = z.object({
   window_begin: date,
   window_end: date,
   dropped: z.boolean(),
+  redriven: z.boolean(),
   state: bossState.nullable(),
-  retry_count: z.number().nullable(),
-  start_after: date,
-  started_on: date,
-  completed_on: date,
+  retry_count: z.number().nullable().catch(null),
+  start_after: dateOfNode,
+  started_on: dateOfNode,
+  completed_on: dateOfNode,
   output: z.unknown(),
 });
 
@@ -160,27 +162,45 @@ export class FleetQueue implements AsyncDisposable {
     );
   }
 
-  /** Takes back an export that waits. */
-  async drop({ id, node }: Pick<KnownJob, 'id' | 'node'>): Promise<void> {
+  /** Takes back an export that waits. @returns whether it is gone: its node may have started it meanwhile */
+  async drop({ id, node }: Pick<KnownJob, 'id' | 'node'>): Promise<boolean> {
     await this.#call(async () => {
       await this.#db.executeSql(`UPDATE ${FLEET}.planned SET dropped = true WHERE id = $1 AND node = $2`, [id, node]);
       await this.#db.executeSql(`DELETE FROM ${JOBS}.job WHERE name = $1 AND id = $2 AND state < 'active'`, [queueOf(node), id]);
     });
+    return (await this.stateOf({ id, node })) === undefined;
+  }
+
+  /** Makes an export that waits for its next attempt a failed one, with what its last attempt ended with. */
+  async fail({ id, node }: Pick<KnownJob, 'id' | 'node'>): Promise<void> {
+    const sql = `UPDATE ${JOBS}.job SET state = 'failed', completed_on = ${JOBS}.job_now() WHERE name = $1 AND id = $2 AND state < 'active'`;
+    await this.#call(() => this.#db.executeSql(sql, [queueOf(node), id]));
   }
 
   /** What was planned since a time, oldest first. */
   async jobs(since: Date, now: Date = new Date()): Promise<readonly FleetJob[]> {
+    return await this.#jobs('p.planned_on > $1', since, now);
+  }
+
+  /** What was planned or has ended since a time, and what has not ended yet: an export may take longer than the time that is looked at. */
+  async jobsAndOpen(since: Date): Promise<readonly FleetJob[]> {
+    return await this.#jobs(`p.planned_on > $1 OR j.completed_on > $1 OR j.state <= 'active'`, since, new Date());
+  }
+
+  async #jobs(which: string, since: Date, now: Date): Promise<readonly FleetJob[]> {
     const rows = await this.#rows(
       knownRow,
-      `SELECT p.id::text, p.node, p.policy, p.instance, p.window_begin, p.window_end, p.dropped, j.state::text, j.retry_count, j.start_after,
-         j.started_on, j.completed_on, j.output
+      `SELECT p.id::text, p.node, p.policy, p.instance, p.window_begin, p.window_end, p.dropped, p.redriven, j.state::text, j.retry_count,
+         j.start_after, j.started_on, j.completed_on,
+         CASE WHEN pg_column_size(j.output) <= ${MAX_OUTPUT_BYTES} AND octet_length(j.output::text) <= ${MAX_OUTPUT_BYTES} THEN j.output END AS output
        FROM ${FLEET}.planned p LEFT JOIN ${JOBS}.job j ON j.name = '${queueOf('')}' || p.node AND j.id = p.id
-       WHERE p.planned_on > $1 ORDER BY p.planned_on, p.id, p.node`,
+       WHERE ${which} ORDER BY p.planned_on, p.id, p.node`,
       [since],
     );
     return rows.map((row) => {
       const output = attemptOutput.catch({}).parse(row.output ?? {});
       const end = row.window_end ?? undefined;
+      const state = knownState(row.state, output.outcome, { dropped: row.dropped, end, now });
       return {
         id: row.id,
         node: row.node,
@@ -188,7 +208,9 @@ export class FleetQueue implements AsyncDisposable {
         instance: row.instance,
         begin: row.window_begin ?? undefined,
         end,
-        state: knownState(row.state, output.outcome, { dropped: row.dropped, end, now }),
+        state,
+        redriven: row.redriven,
+        lastAttempt: state === 'waiting' && row.started_on !== null ? lastAttemptOf(output) : undefined,
         attempts: row.started_on === null ? 0 : (row.retry_count ?? 0) + 1,
         startAfter: row.start_after ?? undefined,
         startedOn: row.started_on ?? undefined,
@@ -309,8 +331,12 @@ export class FleetQueue implements AsyncDisposable {
 
   /** Has a failed job tried again, as if a user had asked for it: its window may be over. @returns whether there was one */
   async redrive({ id, node }: Pick<Attempt, 'id' | 'node'>): Promise<boolean> {
-    const sql = `UPDATE ${JOBS}.job SET data = data - 'window', priority = $3 WHERE name = $1 AND id = $2 AND state = 'failed'`;
-    await this.#call(() => this.#db.executeSql(sql, [queueOf(node), id, ASKED_PRIORITY]));
+    const sql = `UPDATE ${JOBS}.job SET data = data - 'window', priority = $3 WHERE name = $1 AND id = $2 AND state = 'failed' RETURNING id::text`;
+    const found = await this.#rows(z.object({ id: z.string() }), sql, [queueOf(node), id, ASKED_PRIORITY]);
+    if (found.length === 0) return false;
+    // Before it waits: a planner takes back what waits past its window.
+    const known = `UPDATE ${FLEET}.planned SET redriven = true WHERE id = $1 AND node = $2`;
+    await this.#call(() => this.#db.executeSql(known, [id, node]));
     return this.#isDone(await this.#call(() => this.#boss.retry(queueOf(node), id)));
   }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { KnownState } from '../planner/plan.ts';
+import type { KnownJob, KnownState } from '../planner/plan.ts';
 
 /** How an agent says that an attempt ended. */
 export interface AttemptOutput {
@@ -12,12 +12,20 @@ export interface AttemptOutput {
   readonly storedBytes?: number | undefined;
 }
 
-/** Written by nodes: what does not fit is left out. */
+/** Much longer than what agents write. */
+const MAX_CHARACTERS = 2000;
+const text = z
+  .string()
+  .transform((all) => all.slice(0, MAX_CHARACTERS))
+  .optional()
+  .catch(undefined);
+
+/** Written by nodes: what does not fit is left out, or cut off. */
 export const attemptOutput: z.ZodType<AttemptOutput> = z.object({
   outcome: z.enum(['exported', 'present', 'failed', 'left', 'elsewhere', 'cancelled']).optional().catch(undefined),
   code: z.string().max(100).optional().catch(undefined),
-  message: z.string().optional().catch(undefined),
-  reference: z.string().optional().catch(undefined),
+  message: text,
+  reference: text,
   plainBytes: z.number().nonnegative().optional().catch(undefined),
   storedBytes: z.number().nonnegative().optional().catch(undefined),
 });
@@ -43,6 +51,15 @@ export const jobData: z.ZodType<JobData> = z.object({
 export type BossState = 'created' | 'retry' | 'active' | 'completed' | 'cancelled' | 'failed';
 
 export const bossState: z.ZodType<BossState> = z.enum(['created', 'retry', 'active', 'completed', 'cancelled', 'failed']);
+
+/**
+ * How the last attempt of a job went that waits and has been handed out: `failed` as its agent says; `silent` if its lease ended and it said
+ * nothing. Absent where no attempt has started.
+ */
+export function lastAttemptOf({ outcome, code }: AttemptOutput): KnownJob['lastAttempt'] {
+  if (outcome === 'left') return undefined;
+  return outcome === undefined && code === undefined ? 'silent' : 'failed';
+}
 
 /** What a state of pg-boss means, with what the agent said. */
 export function knownState(

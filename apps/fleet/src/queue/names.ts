@@ -28,13 +28,20 @@ export function roleOf(node: string): string {
 }
 
 /** SQL for the queue of the role that asks; nothing for a role that is not one of a node. */
-export const OWN_QUEUE_SQL: string = `CASE WHEN starts_with(current_user, '${ROLE_PREFIX}') THEN '${QUEUE_PREFIX}' || substr(current_user, ${ROLE_PREFIX.length + 1}) END`;
+export const OWN_QUEUE_SQL: string = ofOwnRole(`'${QUEUE_PREFIX}' || `);
 
 /** SQL for queues that all nodes share. */
-export const SHARED_QUEUE_SQL: string = `starts_with(name, '${TOKEN_PREFIX}')`;
+export const SHARED_QUEUE_SQL: string = `pg_catalog.starts_with(name, '${TOKEN_PREFIX}')`;
 
 /** SQL for the node of the role that asks. */
-export const OWN_NODE_SQL: string = `CASE WHEN starts_with(current_user, '${ROLE_PREFIX}') THEN substr(current_user, ${ROLE_PREFIX.length + 1}) END`;
+export const OWN_NODE_SQL: string = ofOwnRole('');
+
+/** With schema and types: a function of the same name in another schema, for the type `name` of `current_user`, would be taken in its place. */
+function ofOwnRole(prefix: string): string {
+  const role = 'current_user::pg_catalog.text';
+  const node = `pg_catalog.substr(${role}, ${ROLE_PREFIX.length + 1})`;
+  return `CASE WHEN pg_catalog.starts_with(${role}, '${ROLE_PREFIX}') THEN ${prefix}${node} END`;
+}
 
 /** The name of a node as the fleet has it, in small letters. @throws GantryError `USAGE` for what is not the name of a host */
 export function nodeName(text: string): string {

@@ -30,6 +30,12 @@ const FAILED = job('web3', 'n2');
 beforeAll(async () => {
   const server = scope.use(await startPostgres());
   const url = server.url('owner');
+  admin = new pg.Client({ connectionString: url });
+  await admin.connect();
+  scope.defer(() => admin.end());
+  // As a node could where the database lets everybody make objects: it has no part in the rules.
+  await admin.query(`CREATE FUNCTION public.starts_with(name, text) RETURNS boolean LANGUAGE sql AS 'SELECT true'`);
+  await admin.query('GRANT CREATE ON SCHEMA public TO PUBLIC');
   await initPostgres({ url, warn }, ['n1', 'n2']);
   owner = scope.use(await openPostgres({ url, warn }));
   await owner.add([OWN, OTHER, FAILED]);
@@ -53,9 +59,6 @@ beforeAll(async () => {
   client = new pg.Client({ connectionString: as });
   await client.connect();
   scope.defer(() => client.end());
-  admin = new pg.Client({ connectionString: url });
-  await admin.connect();
-  scope.defer(() => admin.end());
 });
 
 afterAll(async () => {
@@ -138,6 +141,44 @@ describe('with the role of a node', () => {
     expect(await othersData()).toBe(before);
   });
 
+  test('tokens of stores can be held and given back, but not be made, removed, or made of its own jobs', async () => {
+    await owner.tokens((tokens) => tokens.limit('vault', 1));
+    const all = async (): Promise<unknown> =>
+      (await admin.query(`SELECT name, id FROM gantry_jobs.job WHERE name LIKE 'token/%' ORDER BY id`)).rows;
+    const before = await all();
+    expect(before).toHaveLength(1);
+    for (const table of ['job', 'job_common']) {
+      expect(await rowsOf(`INSERT INTO gantry_jobs.${table} (name) VALUES ('token/vault')`)).toBe(0);
+      expect(await rowsOf(`UPDATE gantry_jobs.${table} SET name = 'token/vault' WHERE id = '${OWN.id}'`)).toBe(0);
+      expect(await rowsOf(`UPDATE gantry_jobs.${table} SET name = 'export/n1' WHERE name = 'token/vault'`)).toBe(0);
+      expect(await rowsOf(`DELETE FROM gantry_jobs.${table} WHERE name = 'token/vault'`)).toBe(0);
+    }
+    expect(await all()).toEqual(before);
+    const taken = await node.tokens((tokens) => tokens.take(['vault']));
+    if ('full' in taken) throw new Error('there is one');
+    for (const token of taken.tokens) {
+      expect(await node.tokens((tokens) => tokens.renew(token))).toBe(true);
+      await node.tokens((tokens) => tokens.release(token));
+    }
+    expect(await node.tokens((tokens) => tokens.take(['vault']))).toMatchObject({ tokens: [{ retryCount: 1 }] });
+    await owner.tokens((tokens) => tokens.limit('vault', undefined));
+  });
+
+  test('what the maintenance of the owner could not calculate with cannot be written', async () => {
+    for (const set of [
+      `start_after = 'infinity'`,
+      `started_on = '294276-12-31'`,
+      `heartbeat_on = '-infinity'`,
+      'expire_seconds = 2147483647',
+      'retry_count = 2147483647',
+      'retry_limit = 2147483647',
+      'heartbeat_seconds = 2147483647',
+      `output = to_jsonb(repeat('x', 70000))`,
+    ])
+      expect(await rowsOf(`UPDATE gantry_jobs.job SET ${set} WHERE id = '${OWN.id}'`), set).toBe(0);
+    expect(await rowsOf(`UPDATE gantry_jobs.job SET priority = priority WHERE id = '${OWN.id}'`)).toBe(1);
+  });
+
   test('functions of the schemas cannot be called, nor roles, tables and rules be changed', async () => {
     const before = await othersData();
     const { rows: functions } = await admin.query<{ readonly call: string }>(
@@ -150,6 +191,7 @@ describe('with the role of a node', () => {
       'ALTER TABLE gantry_jobs.job_common DISABLE ROW LEVEL SECURITY',
       'DROP POLICY own_jobs ON gantry_jobs.job_common',
       'CREATE TABLE gantry_jobs.mine (a int)',
+      'CREATE TABLE public.mine (a int)',
       'DROP TABLE gantry_fleet.planned',
       'SET ROLE owner',
       'SET ROLE "gantry-node-n2"',

@@ -1,5 +1,8 @@
 import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, OWN_NODE_SQL, OWN_QUEUE_SQL, SHARED_QUEUE_SQL } from './names.ts';
 
+/** The longest output of an attempt, as text, that a node may write, and that is read. */
+export const MAX_OUTPUT_BYTES = 64 * 1024;
+
 /** The version of the tables of {@link FLEET_TABLES}. */
 export const FLEET_VERSION = 1;
 
@@ -28,6 +31,7 @@ export const FLEET_TABLES: string = `
     window_end timestamptz,
     planned_on timestamptz NOT NULL DEFAULT now(),
     dropped boolean NOT NULL DEFAULT false,
+    redriven boolean NOT NULL DEFAULT false,
     PRIMARY KEY (id, node)
   );
   CREATE INDEX IF NOT EXISTS planned_on ON ${FLEET}.planned (planned_on);
@@ -56,19 +60,57 @@ export const FLEET_TABLES: string = `
 /** The role whose rights all nodes have. */
 const NODES = 'gantry_nodes';
 
+/** The largest number that pg-boss can still count up. */
+const MAX_COUNT = 1_000_000_000;
+const DAY_SECONDS = 24 * 3600;
+
+function isTime(column: string): string {
+  // Not infinite, and far enough from the ends of what PostgreSQL has that times can be added.
+  return `(${column} IS NULL OR ${column} BETWEEN timestamptz '2000-01-01 00:00+00' AND timestamptz '2200-01-01 00:00+00')`;
+}
+
+/** Nothing that the owner's maintenance would copy into another queue, or that makes it wait. */
+const IS_ALONE = `dead_letter IS NULL AND source_id IS NULL AND source_name IS NULL AND NOT blocked AND NOT blocking AND pending_dependencies = 0`;
+
+/**
+ * What the owner's maintenance and the planner can calculate with: one row with which they fail would stop them for all nodes. And what they
+ * read of it is not long.
+ */
+const IS_SOUND = [
+  ...['start_after', 'created_on', 'started_on', 'completed_on', 'keep_until', 'heartbeat_on', 'source_created_on'].map(isTime),
+  'singleton_on IS NULL',
+  `retry_limit BETWEEN 0 AND ${MAX_COUNT}`,
+  `retry_count BETWEEN 0 AND ${MAX_COUNT}`,
+  `retry_delay BETWEEN 0 AND ${DAY_SECONDS}`,
+  `coalesce(retry_delay_max, 0) BETWEEN 0 AND ${DAY_SECONDS}`,
+  `expire_seconds BETWEEN 1 AND ${DAY_SECONDS}`,
+  `coalesce(heartbeat_seconds, 1) BETWEEN 1 AND ${DAY_SECONDS}`,
+  `deletion_seconds BETWEEN 0 AND ${3650 * DAY_SECONDS}`,
+  `(output IS NULL OR pg_catalog.octet_length(output::text) <= ${MAX_OUTPUT_BYTES})`,
+].join(' AND ');
+
+const CHECK = `${IS_ALONE} AND ${IS_SOUND}`;
+
 /**
  * What the roles of nodes may do: use their own jobs and the tokens of stores, and read what pg-boss looks at when it starts. Everything else is denied, by missing
  * rights and by row-level security on every table, partitions of `job` too: what leads past a parent table finds the same rule.
  *
  * A job that a node changes may not name a dead letter queue, or be the source of another one: the owner's maintenance, which no rule binds,
- * would copy it into the queue of another node.
+ * would copy it into the queue of another node. Tokens it may hold and give back, but not make, remove, or have its own jobs become, which the
+ * right to change a row of two kinds would allow: so nobody changes the name or the id of a row.
  */
 export const NODE_RIGHTS: string = `
   ${LOCK}
   DO $do$
   DECLARE
     place record;
+    changeable text;
   BEGIN
+    -- Names of rules mean what is in PostgreSQL itself, no matter what has such a name elsewhere, where nodes may make objects.
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
+    IF EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public') THEN
+      REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${NODES}') THEN
       CREATE ROLE ${NODES} NOLOGIN;
     END IF;
@@ -89,14 +131,18 @@ export const NODE_RIGHTS: string = `
       SELECT '${JOBS}.job'::regclass AS name
       UNION SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = '${JOBS}.job'::regclass
     LOOP
-      EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO ${NODES}', place.name);
+      SELECT string_agg(quote_ident(attname), ', ') INTO changeable FROM pg_attribute
+        WHERE attrelid = place.name AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('name', 'id');
+      EXECUTE format('GRANT SELECT, INSERT, UPDATE (%s), DELETE ON %s TO ${NODES}', changeable, place.name);
       EXECUTE format('DROP POLICY IF EXISTS own_jobs ON %s', place.name);
       EXECUTE format($policy$
-        CREATE POLICY own_jobs ON %s TO ${NODES} USING (name = ${OWN_QUEUE_SQL} OR ${SHARED_QUEUE_SQL})
-        WITH CHECK (
-          (name = ${OWN_QUEUE_SQL} OR ${SHARED_QUEUE_SQL}) AND dead_letter IS NULL AND source_id IS NULL AND source_name IS NULL
-          AND NOT blocked AND NOT blocking AND pending_dependencies = 0
-        )
+        CREATE POLICY own_jobs ON %s TO ${NODES} USING (name = ${OWN_QUEUE_SQL}) WITH CHECK (name = ${OWN_QUEUE_SQL} AND ${CHECK})
+      $policy$, place.name);
+      EXECUTE format('DROP POLICY IF EXISTS see_tokens ON %s', place.name);
+      EXECUTE format('CREATE POLICY see_tokens ON %s FOR SELECT TO ${NODES} USING (%s)', place.name, $rule$${SHARED_QUEUE_SQL}$rule$);
+      EXECUTE format('DROP POLICY IF EXISTS hold_tokens ON %s', place.name);
+      EXECUTE format($policy$
+        CREATE POLICY hold_tokens ON %s FOR UPDATE TO ${NODES} USING (${SHARED_QUEUE_SQL}) WITH CHECK (${SHARED_QUEUE_SQL} AND ${CHECK})
       $policy$, place.name);
     END LOOP;
     DROP POLICY IF EXISTS own_queue ON ${JOBS}.queue;

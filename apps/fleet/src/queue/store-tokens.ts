@@ -32,10 +32,18 @@ export interface TokenOptions {
 const RETRY_LIMIT = 1_000_000_000;
 const TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600;
 
+/** SQL for a token `j` that a node has changed so that it would not come free, or not be handed out. */
+const IS_WRONG = `
+  greatest(j.heartbeat_on, j.started_on) > now() + interval '1 minute'
+  OR (j.state < 'active' AND j.start_after > now() + interval '1 minute')
+  OR EXISTS (SELECT FROM ${JOBS}.queue q WHERE q.name = j.name AND (q.retry_limit, q.heartbeat_seconds, q.expire_seconds)
+    IS DISTINCT FROM (j.retry_limit, j.heartbeat_seconds, j.expire_seconds))`;
+
 /** What pg-boss says of a queue that is missing: the store has no limit. */
 const NO_QUEUE = 'PGBOSS_QUEUE_NOT_FOUND';
 
 const affected = z.object({ affected: z.number() });
+const queueRow = z.object({ name: z.string() });
 const limitRow = z.object({ store: z.string(), at_once: z.number(), held: z.coerce.number() });
 
 /**
@@ -79,6 +87,7 @@ export class StoreTokens {
 
   /** Makes tokens that are missing, and removes those that should not be there and are not held. By the planner, each turn. */
   async heal(): Promise<void> {
+    for (const queue of await this.#withoutLimit()) await unlessMissing(() => this.#boss.deleteQueue(queue));
     for (const { store, atOnce } of await this.limits()) {
       const queue = tokenQueueOf(store);
       await this.#boss.createQueue(queue, {
@@ -91,13 +100,24 @@ export class StoreTokens {
       const ids = Array.from({ length: atOnce }, (_, index) => uuidOfName(NAMESPACE, JSON.stringify([store, index])));
       const surplus = `DELETE FROM ${JOBS}.job WHERE name = $1 AND NOT (id = ANY($2::uuid[])) AND state <> 'active'`;
       await this.#db.executeSql(surplus, [queue, ids]);
-      const ended = `DELETE FROM ${JOBS}.job WHERE name = $1 AND state > 'active'`;
-      await this.#db.executeSql(ended, [queue]);
+      await this.#db.executeSql(`DELETE FROM ${JOBS}.job j WHERE name = $1 AND (state > 'active' OR ${IS_WRONG})`, [queue]);
       await this.#boss.insert(
         queue,
         ids.map((id) => ({ id })),
       );
     }
+  }
+
+  /** Queues of tokens of stores that have no limit any more. */
+  async #withoutLimit(): Promise<readonly string[]> {
+    const { rows } = await this.#db.executeSql(
+      `SELECT name FROM ${JOBS}.queue WHERE starts_with(name, '${tokenQueueOf('')}')
+         AND NOT EXISTS (SELECT FROM ${FLEET}.store_limit WHERE '${tokenQueueOf('')}' || store = name)`,
+    );
+    return z
+      .array(queueRow)
+      .parse(rows)
+      .map(({ name }) => name);
   }
 
   /**
@@ -134,7 +154,12 @@ export class StoreTokens {
 
   /** Gives a token back; one that is held no longer changes nothing. */
   async release({ store, id, retryCount }: Token): Promise<void> {
-    await unlessMissing(() => this.#boss.fail(tokenQueueOf(store), { id, retryCount }));
+    // pg-boss's own way removes the row and makes it again, which nodes may not.
+    await this.#db.executeSql(
+      `UPDATE ${JOBS}.job SET state = 'retry', start_after = ${JOBS}.job_now(), heartbeat_on = NULL, output = NULL
+       WHERE name = $1 AND id = $2 AND retry_count = $3 AND state = 'active'`,
+      [tokenQueueOf(store), id, retryCount],
+    );
   }
 }
 
