@@ -127,6 +127,21 @@ async function exportsOf(name: string): Promise<readonly string[]> {
   return names.filter((each) => /^\d{8}T/.test(each));
 }
 
+test('plan names what a configuration says without effect in a fleet', async () => {
+  await instance('web1');
+  const text = `stores: { first: { url: ${home.file('exports')}, parallel: 2 }, second: { url: ${home.file('others')} } }
+policies:
+  nightly: { instances: ${home.file('instances')}/, stores: first, window: "22:00-06:00", parallel: 3 }
+  weekly: { instances: ${home.file('instances')}/, stores: second, window: "22:00-06:00" }
+`;
+  await writeFile(home.file('gantry.yaml'), text);
+  const { stderr, exitCode } = await fleet('plan');
+  expect(stderr).toMatch(/warning: parallel of policy nightly has no effect in a fleet/);
+  expect(stderr).toMatch(/warning: parallel of store first has no effect in a fleet/);
+  expect(stderr).not.toMatch(/weekly|second/);
+  expect(exitCode).toBe(0);
+});
+
 test('plan shows what would be exported, where and when, and needs no queue', async () => {
   await instance('web1');
   await configure('22:00-06:00');
@@ -138,6 +153,8 @@ test('plan shows what would be exported, where and when, and needs no queue', as
   expect(await fleet('frobnicate')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('unknown command') });
   expect(await fleet()).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('which command to run is missing [USAGE]') });
   expect(await fleet('limit', '/x', '3')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('is not the name of a store') });
+  const unknownStore = { exitCode: 2, stderr: expect.stringMatching(/has no store vault.*\n.*Its stores: first\./) };
+  expect(await fleet('limit', 'vault', '3')).toMatchObject(unknownStore);
   expect(await fleet('limit', 'vault', 'few')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('a whole number') });
   expect(await fleet('planner')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('GANTRY_FLEET_DATABASE') });
 });
@@ -162,6 +179,8 @@ describe('on one machine', () => {
     const second = startAgent();
     await expect.poll(second.said, PATIENTLY).toContain('agent of n1: at most 2 exports at once');
     expect(await fleet('pause')).toMatchObject({ exitCode: 0, stdout: 'nothing begins on all nodes' });
+    const unknownNode = { exitCode: 2, stderr: expect.stringMatching(/n2 is not a node of the fleet.*\n.*Its nodes: n1\./) };
+    expect(await fleet('pause', 'n2')).toMatchObject(unknownNode);
     expect(await json('run', 'web1')).toMatchObject({ operation: 'run', node: 'n1', policy: 'nightly', instance: 'web1' });
     expect((await fleet('status')).stdout).toContain('all nodes are paused');
     expect(await json('cancel', 'web1')).toMatchObject({ jobs: [{ instance: 'web1' }] });

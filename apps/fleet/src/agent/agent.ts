@@ -1,4 +1,3 @@
-import process from 'node:process';
 import { asFirstError, GantryError, pause } from '@gantry/core';
 import type { Attempt, FleetQueue } from '../queue/fleet-queue.ts';
 import { LEASE_SECONDS } from '../queue/fleet-queue.ts';
@@ -7,7 +6,7 @@ import type { ExportProcess } from './export-process.ts';
 import { adoptExport, endExport, readEnd, readLastLine, startExport } from './export-process.ts';
 import type { Ledger, LedgerEntry } from './ledger.ts';
 import type { Verdict } from './verdict.ts';
-import { notStarted, verdictOf } from './verdict.ts';
+import { notFollowed, notStarted, verdictOf } from './verdict.ts';
 
 export interface AgentOptions {
   readonly node: string;
@@ -42,7 +41,7 @@ export class Agent {
   #queue: FleetQueue | undefined;
   /** By a clock that nobody sets. */
   #renewedAt = -Infinity;
-  /** What the queue fails with at the moment; shown once. */
+  /** What the queue or the ledger fails with at the moment; shown once. */
   #trouble: string | undefined;
   /** Aborted to look for work at once. */
   #wake = new AbortController();
@@ -51,10 +50,10 @@ export class Agent {
     this.#options = options;
   }
 
-  /** Works until the signal is aborted. @throws what is not a failure of the queue */
+  /** Works until the signal is aborted. @throws what is not a failure of the queue or the ledger */
   async run(): Promise<void> {
     const { signal, pollMs } = this.#options;
-    for (const entry of this.#options.ledger.entries) if (entry.verdict === undefined) this.#watch(entry);
+    for (const entry of this.#options.ledger.entries) if (entry.verdict === undefined) await this.#watch(entry);
     while (!signal.aborted) {
       await this.#turn();
       const waitMs = this.#running.size > 0 ? Math.min(pollMs, RENEW_MS) : pollMs;
@@ -65,19 +64,35 @@ export class Agent {
   }
 
   async #turn(): Promise<void> {
-    const { note, openQueue } = this.#options;
+    const { note, openQueue, ledger } = this.#options;
     try {
       this.#queue ??= await openQueue();
       await this.#deliver(this.#queue);
       await this.#renew(this.#queue);
+      // What could not be noted would be lost with this process: no export is started then.
+      await ledger.flush();
       await this.#take(this.#queue);
-      if (this.#trouble !== undefined) note('the queue of the fleet can be reached again');
+      if (this.#trouble !== undefined) note('queue and ledger can be used again');
       this.#trouble = undefined;
     } catch (error) {
       const first = asFirstError(error);
-      if (!(first instanceof GantryError) || !first.code.startsWith('QUEUE_')) throw error;
-      if (first.message !== this.#trouble) note(`${first.message} [${first.code}]: exports that run go on, and results wait`);
-      this.#trouble = first.message;
+      if (!isTrouble(first)) throw error;
+      this.#say(first);
+    }
+  }
+
+  #say({ message, code }: GantryError): void {
+    if (message !== this.#trouble) this.#options.note(`${message} [${code}]: exports that run go on, and results wait`);
+    this.#trouble = message;
+  }
+
+  /** Changes an entry of what happens anyway: if it cannot be written now, it counts nevertheless, and is written later. */
+  async #note(entry: LedgerEntry): Promise<void> {
+    try {
+      await this.#options.ledger.write(entry);
+    } catch (error) {
+      if (!isTrouble(error)) throw error;
+      this.#say(error);
     }
   }
 
@@ -107,30 +122,35 @@ export class Agent {
       const entry = this.#options.ledger.get(id);
       for (const token of entry?.tokens ?? []) await queue.tokens((tokens) => tokens.renew(token));
       if (entry === undefined || (await queue.renew(entry)) || (await queue.stateOf(entry)) !== 'cancelled') continue;
-      if (entry.cancelled !== true) {
-        this.#options.note(`${describe(entry.data)}: it was cancelled, and is asked to end`);
-        await this.#options.ledger.write({ ...entry, cancelled: true });
-      }
+      // It may have ended meanwhile.
+      const current = this.#options.ledger.get(id);
+      // Once: asked again and again, it ends without its cleanup.
+      if (current === undefined || current.cancelled === true || current.verdict !== undefined) continue;
+      this.#options.note(`${describe(entry.data)}: it was cancelled, and is asked to end`);
       await endExport(identity);
+      const asked = this.#options.ledger.get(id);
+      if (asked !== undefined) await this.#note({ ...asked, cancelled: true });
     }
     this.#renewedAt = performance.now();
   }
 
   async #take(queue: FleetQueue): Promise<void> {
-    const { node, parallel, signal } = this.#options;
+    const { node, parallel, signal, ledger } = this.#options;
     const free = parallel - this.#running.size;
     if (free <= 0 || signal.aborted || (await queue.paused()).some((name) => name === '*' || name === node)) return;
     for (const attempt of await queue.take(node, free)) await this.#begin(queue, attempt);
+    // Fails where one of them could not be noted.
+    await ledger.flush();
   }
 
   /** Starts the export of an attempt, unless that of an earlier attempt still runs, or has a result. */
   async #begin(queue: FleetQueue, attempt: Attempt): Promise<void> {
-    const { ledger, command, env, note } = this.#options;
+    const { ledger, note } = this.#options;
     const known = ledger.get(attempt.id);
     const { id, node, retryCount, data } = attempt;
     if (known !== undefined && (known.verdict !== undefined || this.#running.has(id))) {
       note(`${describe(data)}: an earlier attempt of it ${known.verdict === undefined ? 'still runs' : 'has ended'}, and counts`);
-      await ledger.write({ ...known, retryCount });
+      await this.#note({ ...known, retryCount });
       this.#wake.abort();
       return;
     }
@@ -145,23 +165,40 @@ export class Agent {
       return;
     }
     const entry: LedgerEntry = { version: 1, id, node, retryCount, data, tokens: taken.tokens };
-    await ledger.write(entry);
     try {
-      const started = await startExport({ command: [...command, ...argumentsOf(data)], env, ...ledger.outputs(id) });
-      await ledger.write({ ...entry, process: started.identity });
-      note(`${describe(data)}: started, process ${started.identity.pid}`);
-      this.#follow(entry, started);
+      await ledger.add(entry);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      await ledger.write({ ...entry, verdict: notStarted(`cannot start ${command[0] ?? 'gantry'}: ${reason}`) });
+      if (!isTrouble(error)) throw error;
+      this.#say(error);
+      await ledger.remove(id);
+      for (const token of taken.tokens) await queue.tokens((tokens) => tokens.release(token));
+      const { code, message } = error;
+      await queue.giveBack(attempt, { output: { code, message }, delaySeconds: FULL_DELAY_SECONDS, costsAttempt: false });
+      return;
     }
+    await this.#start(entry);
   }
 
-  /** Follows an export that an earlier agent started. One that was not started yet, or is not known, has ended without a result. */
-  #watch(entry: LedgerEntry): void {
+  async #start(entry: LedgerEntry): Promise<void> {
+    const { ledger, command, env, note } = this.#options;
+    let started: ExportProcess;
+    try {
+      started = await startExport({ command: [...command, ...argumentsOf(entry.data)], env, ...ledger.outputs(entry.id) });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      await this.#note({ ...entry, verdict: notStarted(`cannot start ${command[0] ?? 'gantry'}: ${reason}`) });
+      return;
+    }
+    await this.#note({ ...entry, process: started.identity });
+    note(`${describe(entry.data)}: started, process ${started.identity.pid}`);
+    this.#follow(entry, started);
+  }
+
+  /** Follows an export that an earlier agent started. */
+  async #watch(entry: LedgerEntry): Promise<void> {
     const { signal } = this.#options;
-    if (entry.process === undefined)
-      this.#follow(entry, { identity: { pid: process.pid, startTime: 0, bootId: '' }, ended: Promise.resolve() });
+    // Its tokens are left to the end of their leases: the export may run.
+    if (entry.process === undefined) await this.#note({ ...entry, tokens: undefined, verdict: notFollowed() });
     else this.#follow(entry, adoptExport(entry.process, signal));
   }
 
@@ -171,22 +208,22 @@ export class Agent {
   }
 
   async #end(id: string, { ended }: ExportProcess): Promise<void> {
-    const { ledger, signal, note } = this.#options;
-    try {
-      await ended;
-      const entry = ledger.get(id);
-      if (entry !== undefined) {
-        const { out, err } = ledger.outputs(id);
-        const [line, errors] = [await readLastLine(out), await readEnd(err)];
-        await ledger.write({ ...entry, verdict: verdictOf(line, entry.data, new Date(), errors) });
-      }
-      this.#running.delete(id);
-    } catch (error) {
-      if (!signal.aborted)
-        note(`cannot record how the export of job ${id} ended: ${error instanceof Error ? error.message : String(error)}`);
-    }
+    const { ledger, signal } = this.#options;
+    // Otherwise it is the next agent's.
+    await ended.catch(() => undefined);
+    if (signal.aborted) return;
+    const { out, err } = ledger.outputs(id);
+    const [line, errors] = [await readLastLine(out), await readEnd(err)];
+    const entry = ledger.get(id);
+    this.#running.delete(id);
+    if (entry !== undefined) await this.#note({ ...entry, verdict: verdictOf(line, entry.data, new Date(), errors) });
     this.#wake.abort();
   }
+}
+
+/** What ends by itself, or is mended by somebody, while the agent goes on. */
+function isTrouble(error: unknown): error is GantryError {
+  return error instanceof GantryError && (error.code.startsWith('QUEUE_') || error.code === 'STATE_UNUSABLE');
 }
 
 async function report(queue: FleetQueue, entry: LedgerEntry, verdict: Verdict): Promise<boolean> {

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, rm } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import process from 'node:process';
 import { pause } from '@gantry/core';
 import { identifyProcess, isRunning } from '@gantry/transport';
 import type { LastLine } from './verdict.ts';
-import { lastLine } from './verdict.ts';
+import { parseLastLine } from './verdict.ts';
 
 /** A process, distinguished from all others that had or will have the same number. */
 export type ProcessIdentity = NonNullable<Awaited<ReturnType<typeof identifyProcess>>>;
@@ -21,7 +21,7 @@ export interface StartOptions {
   /** The program and its arguments. */
   readonly command: readonly string[];
   readonly env: NodeJS.ProcessEnv;
-  /** Files for its output, which are replaced. */
+  /** Files for its output, which must be missing: an earlier export that nothing knows of may still write to older ones. */
   readonly out: string;
   readonly err: string;
 }
@@ -38,11 +38,9 @@ const MAX_READ_BYTES = 4 * 1024 * 1024;
  * @throws the error of the system if there is no such program
  */
 export async function startExport({ command: [file = '', ...args], env, out, err }: StartOptions): Promise<ExportProcess> {
-  // New files: an earlier export that nothing knows of may still write to the old ones.
-  for (const path of [out, err]) await rm(path, { force: true });
   await using output = await open(out, 'wx', 0o600);
   await using errors = await open(err, 'wx', 0o600);
-  const child = spawn(file, args, { detached: true, stdio: ['ignore', output.fd, errors.fd], env });
+  const child = spawn(file, args, { detached: true, stdio: ['ignore', output.fd, errors.fd], env: exportEnvironment(env) });
   const ended = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
     child.once('error', () => resolve());
@@ -54,10 +52,18 @@ export async function startExport({ command: [file = '', ...args], env, out, err
   return { identity, ended };
 }
 
+/** What is for the database of the fleet, and for libpq, which may be its password: exports and their hooks get none of it. */
+const OF_THE_QUEUE = /^(?:PG[A-Z]+|GANTRY_FLEET_.*)$/;
+
+function exportEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !OF_THE_QUEUE.test(name)));
+}
+
 /** An export that an earlier agent started. @param signal ends the wait, not the export */
 export function adoptExport(identity: ProcessIdentity, signal: AbortSignal): ExportProcess {
   const wait = async (): Promise<void> => {
-    while (await isRunning(identity)) await pause(LOOK_INTERVAL_MS, signal);
+    // What cannot be looked at now counts as one that runs.
+    while (await isRunning(identity).catch(() => true)) await pause(LOOK_INTERVAL_MS, signal);
   };
   return { identity, ended: wait() };
 }
@@ -86,12 +92,8 @@ export async function readEnd(path: string): Promise<string> {
   }
 }
 
-/** The result or the error at the end of what an export printed; undefined if there is none, or it is not one. */
+/** What the end of what an export printed says; undefined if it printed nothing. */
 export async function readLastLine(path: string): Promise<LastLine | undefined> {
   const text = await readEnd(path);
-  try {
-    return lastLine.safeParse(JSON.parse(text.slice(text.lastIndexOf('\n') + 1))).data;
-  } catch {
-    return undefined;
-  }
+  return text === '' ? undefined : parseLastLine(text.slice(text.lastIndexOf('\n') + 1));
 }

@@ -1,4 +1,4 @@
-import { readdir, readFile, unlink } from 'node:fs/promises';
+import { readdir, readFile, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Lock } from '@gantry/core';
 import { GantryError, makeDirectoryDurably, openStateDirectory, replaceFile, tryLock } from '@gantry/core';
@@ -49,6 +49,12 @@ export class Ledger implements AsyncDisposable {
   readonly #directory: string;
   readonly #lock: Lock;
   readonly #entries: Map<string, LedgerEntry>;
+  /** Those that are not, or not like this, in the directory. */
+  readonly #unwritten = new Set<string>();
+  /** Writes and removals, one after the other. */
+  #work: Promise<void> = Promise.resolve();
+  /** The last write failed: the next one shows whether that is over. */
+  #hasFailed = false;
 
   private constructor(directory: string, lock: Lock, entries: Map<string, LedgerEntry>) {
     this.#directory = directory;
@@ -89,17 +95,73 @@ export class Ledger implements AsyncDisposable {
     return this.#entries.get(id);
   }
 
-  /** Adds or replaces an entry; it is durable when this resolves. */
+  /** Adds an entry of an export that is not started yet; an older output of the job goes. @throws GantryError `STATE_UNUSABLE`, as `write` does */
+  async add(added: LedgerEntry): Promise<void> {
+    const { out, err } = this.outputs(added.id);
+    await this.#inTurn(async () => {
+      for (const path of [out, err]) await rm(path, { force: true });
+    });
+    await this.write(added);
+  }
+
+  /**
+   * Adds or replaces an entry; it is durable when this resolves.
+   *
+   * @throws GantryError `STATE_UNUSABLE` if it cannot be written: it counts in this process, and `flush` tries again
+   */
   async write(changed: LedgerEntry): Promise<void> {
-    await replaceFile(join(this.#directory, `${changed.id}.json`), `${JSON.stringify(changed)}\n`);
     this.#entries.set(changed.id, changed);
+    this.#unwritten.add(changed.id);
+    await this.flush();
+  }
+
+  /** Writes what could not be written before. @throws GantryError `STATE_UNUSABLE` while nothing can be written */
+  async flush(): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.#hasFailed && this.#unwritten.size === 0) await this.#probe();
+      for (const id of this.#unwritten) {
+        this.#unwritten.delete(id);
+        const current = this.#entries.get(id);
+        if (current === undefined) continue;
+        try {
+          await replaceFile(join(this.#directory, `${id}.json`), `${JSON.stringify(current)}\n`);
+        } catch (error) {
+          this.#unwritten.add(id);
+          throw error;
+        }
+      }
+      this.#hasFailed = false;
+    });
+  }
+
+  async #probe(): Promise<void> {
+    const path = join(this.#directory, 'probe');
+    await replaceFile(path, 'written to see whether that is possible\n');
+    await unlink(path);
   }
 
   /** Removes an entry, and the output of its export. */
   async remove(id: string): Promise<void> {
     this.#entries.delete(id);
+    this.#unwritten.delete(id);
     const { out, err } = this.outputs(id);
-    for (const path of [join(this.#directory, `${id}.json`), out, err]) await unlink(path).catch(() => undefined);
+    await this.#inTurn(async () => {
+      for (const path of [join(this.#directory, `${id}.json`), out, err]) await unlink(path).catch(() => undefined);
+    });
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#work.then(work);
+    this.#work = done.catch(() => undefined);
+    try {
+      await done;
+    } catch (error) {
+      this.#hasFailed = true;
+      const reason = error instanceof Error ? error.message : String(error);
+      // Without the path: a temporary file has another name each time, and a lasting failure is to be one message.
+      const message = `cannot write the ledger of the agent in ${this.#directory}: ${reason.replace(/, \w+ '.*$/s, '')}`;
+      throw new GantryError('STATE_UNUSABLE', { message, hint: 'Free space on its file system, or see dmesg.', cause: error });
+    }
   }
 
   /** The files to which the export of a job writes. */

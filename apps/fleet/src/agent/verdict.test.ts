@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { LastLine } from './verdict.ts';
-import { verdictOf } from './verdict.ts';
+import { parseLastLine, verdictOf } from './verdict.ts';
 
 const NOW = new Date('2026-11-28T01:00:00Z');
 const JOB = { policy: 'nightly', instance: 'web1', window: { begin: '2026-11-27T22:00:00.000Z', end: '2026-11-28T06:00:00.000Z' } };
@@ -43,6 +43,40 @@ test('a problem of the policy counts where its instance is missing', () => {
   expect(verdictOf({ type: 'result', policies: [{ instances: [], problems: [] }] }, JOB, NOW)).toMatchObject({
     output: { code: 'INTERNAL' },
   });
+});
+
+const FINAL = `CONFIGURATION_UNREADABLE CONFIGURATION_SYNTAX CONFIGURATION_INVALID INSTANCE_FILE_UNREADABLE INSTANCE_INVALID OS_NOT_FOUND
+  OS_INVALID USAGE RECIPIENT_INVALID IDENTITY_UNUSABLE SIGNING_FAILED STORE_ADDRESS STORE_NOT_FOUND STORE_VERSION STORE_UNSUPPORTED
+  INSTANCE_NOT_FOUND INSTANCE_AMBIGUOUS INVENTORY_ADDRESS INVENTORY_NOT_INSTALLED INVENTORY_NOT_FOUND MOVE_UNDECIDED`;
+
+test.each(FINAL.split(/\s+/))('%s is not tried again', (code) => {
+  const output = { outcome: 'failed', code, message: 'why' };
+  expect(verdictOf({ type: 'error', code, message: 'why' }, JOB, NOW)).toEqual({ next: 'reject', output });
+  expect(verdictOf(result({ state: 'failed', problems: [{ code, message: 'why' }] }), JOB, NOW)).toEqual({ next: 'reject', output });
+});
+
+test('what is busy is soon tried again, as often as it takes; what is on another node is left to the planner', () => {
+  expect(verdictOf({ type: 'error', code: 'BUSY', message: 'why' }, JOB, NOW)).toEqual({
+    next: 'retry',
+    costsAttempt: false,
+    delaySeconds: 60,
+    output: { outcome: 'failed', code: 'BUSY', message: 'why' },
+  });
+  expect(verdictOf({ type: 'error', code: 'INSTANCE_ELSEWHERE', message: 'why' }, JOB, NOW)).toEqual({
+    next: 'complete',
+    output: { outcome: 'elsewhere', code: 'INSTANCE_ELSEWHERE', message: 'why' },
+  });
+});
+
+test('a last line that is not known is not that of an export that was killed', () => {
+  const unknown = parseLastLine('{"type":"result","policies":{}}');
+  expect(verdictOf(unknown, JOB, NOW)).toMatchObject({
+    next: 'retry',
+    costsAttempt: true,
+    output: { code: 'INTERNAL', message: expect.stringMatching(/does not know: \{"type":"result","policies":\{\}\}$/) },
+  });
+  expect(parseLastLine('{"type":"resu')).toEqual({ type: 'unknown', text: '{"type":"resu' });
+  expect(parseLastLine('{"type":"error","code":"BUSY","message":"why","exitCode":4}')).toMatchObject({ code: 'BUSY' });
 });
 
 test('what an export that was killed said last is kept, and no message is longer than it may be', () => {

@@ -30,11 +30,13 @@ export type LastLine =
         readonly problems: readonly Problem[];
       }[];
     }
-  | ({ readonly type: 'error' } & Problem);
+  | ({ readonly type: 'error' } & Problem)
+  /** Not a line that this version knows, or a part of one. */
+  | { readonly type: 'unknown'; readonly text: string };
 
 const problems = z.array(z.object({ code: z.string(), message: z.string() }));
 
-export const lastLine: z.ZodType<LastLine> = z.union([
+const lastLine: z.ZodType<LastLine> = z.union([
   z.object({
     type: z.literal('result'),
     policies: z.array(
@@ -54,6 +56,15 @@ export const lastLine: z.ZodType<LastLine> = z.union([
   }),
   z.object({ type: z.literal('error'), code: z.string(), message: z.string() }),
 ]);
+
+/** @param text the last line that an export printed */
+export function parseLastLine(text: string): LastLine {
+  try {
+    return lastLine.parse(JSON.parse(text));
+  } catch {
+    return { type: 'unknown', text };
+  }
+}
 
 /** What somebody holds now is soon free. */
 const BUSY_DELAY_SECONDS = 60;
@@ -91,6 +102,8 @@ export function verdictOf(line: LastLine | undefined, { window }: JobData, now: 
     const said = errors.trimEnd().split('\n').at(-1) ?? '';
     return failed('KILLED', `the export was killed, or the host went down${said === '' ? '' : `; it said last: ${said}`}`);
   }
+  if (line.type === 'unknown')
+    return failed('INTERNAL', `the export ended with a line that this version of gantry-fleet does not know: ${line.text}`);
   if (line.type === 'error') return failed(line.code, line.message);
   const [run] = line.policies;
   const [instance] = run?.instances ?? [];
@@ -109,6 +122,11 @@ export function verdictOf(line: LastLine | undefined, { window }: JobData, now: 
 /** What becomes of a job whose export could not be started. */
 export function notStarted(message: string): Verdict {
   return failed('PLATFORM', message);
+}
+
+/** What becomes of a job whose agent was killed before it had noted the process of the export. */
+export function notFollowed(): Verdict {
+  return failed('KILLED', 'the agent was killed while it started the export: nothing says whether that runs');
 }
 
 /** The window is over, or the clock of this host is behind that of the planner. */

@@ -78,10 +78,12 @@ function addQuestions(context: Context, command: AddCommand): void {
   question('redrive [instance]', 'Try failed exports again, of one instance or of all.').action(
     async (name, options) => await (await load.change()).runRedrive(context, name, options),
   );
-  question('limit <store> <exports>', 'Limit how many exports of all nodes at once are written into a store; none: no longer.').action(
-    async (store, exports, options) =>
-      await (await load.change()).runLimit(context, store, exports === 'none' ? undefined : wholeNumber(exports), options),
-  );
+  question('limit <store> <exports>', 'Limit how many exports of all nodes at once are written into a store; none: no longer.')
+    .option(...CONFIG)
+    .action(
+      async (store, exports, options) =>
+        await (await load.change()).runLimit(context, store, exports === 'none' ? undefined : wholeNumber(exports), options),
+    );
   for (const operation of ['pause', 'resume'] as const) {
     const summary =
       operation === 'pause' ? 'Begin no exports on a node, or on any.' : 'Begin exports again on a node, or where all were paused.';

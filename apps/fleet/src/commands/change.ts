@@ -1,6 +1,7 @@
 import { isName } from '@gantry/config';
-import { GantryError } from '@gantry/core';
+import { GantryError, isSameHost } from '@gantry/core';
 import type { Context } from '../command-line/context.ts';
+import { configurationOf } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import { ask } from '../command-line/options.ts';
 import { outcome } from '../control/requests.ts';
@@ -57,19 +58,48 @@ export async function runPause(
   node: string | undefined,
   options: QueueOptions,
 ): Promise<void> {
-  const name = node === undefined ? '*' : nodeName(node);
+  const name = node === undefined ? '*' : await knownNode(context, nodeName(node), options);
   await ask(context, options, { command: operation, node: name }, outcome);
   const what = node === undefined ? 'all nodes' : name;
   context.output.result({ operation, node: name }, [operation === 'pause' ? `nothing begins on ${what}` : `${what} may begin exports`]);
 }
 
+/** @returns the node as the fleet names it @throws GantryError `USAGE` if it has no such node */
+async function knownNode(context: Context, name: string, options: QueueOptions): Promise<string> {
+  const { nodes, paused } = await askStatus(context, options, 0);
+  const found = [...nodes, ...paused].find((each) => isSameHost(each, name));
+  if (found !== undefined) return found;
+  throw new GantryError('USAGE', { message: `${name} is not a node of the fleet`, hint: `Its nodes: ${listOf(nodes)}.` });
+}
+
+interface LimitOptions extends QueueOptions {
+  readonly config?: string;
+}
+
 /** Runs `gantry-fleet limit`: how many exports of all nodes at once are written into a store. */
-export async function runLimit(context: Context, store: string, atOnce: number | undefined, options: QueueOptions): Promise<void> {
+export async function runLimit(
+  context: Context,
+  store: string,
+  atOnce: number | undefined,
+  { config, ...options }: LimitOptions,
+): Promise<void> {
   if (!isName(store)) {
     const message = `"${store}" is not the name of a store in gantry.yaml`;
     throw new GantryError('USAGE', { message, hint: 'Stores that policies name by their addresses cannot have a limit.' });
   }
+  // One that is no longer configured may have a limit, which can be taken away.
+  if (atOnce !== undefined) {
+    const { stores } = await configurationOf(context, config);
+    if (!stores.has(store)) {
+      const message = `gantry.yaml has no store ${store}: nothing would be limited`;
+      throw new GantryError('USAGE', { message, hint: `Its stores: ${listOf([...stores.keys()])}.` });
+    }
+  }
   await ask(context, options, { command: 'limit', store, atOnce }, outcome);
   const line = atOnce === undefined ? `${store} has no limit` : `${store} takes ${atOnce === 1 ? '1 export' : `${atOnce} exports`} at once`;
   context.output.result({ operation: 'limit', store, atOnce }, [line]);
+}
+
+function listOf(names: readonly string[]): string {
+  return names.length === 0 ? 'none' : names.join(', ');
 }

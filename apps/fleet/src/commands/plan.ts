@@ -6,6 +6,7 @@ import { tableLines } from '../command-line/table.ts';
 import type { PlannedJob } from '../planner/job.ts';
 import { Placement } from '../planner/placement.ts';
 import { planFleet } from '../planner/plan.ts';
+import { withoutEffect } from './without-effect.ts';
 
 interface Options {
   readonly config?: string;
@@ -21,6 +22,7 @@ export async function runPlan(context: Context, { config, at = new Date() }: Opt
   const { add, withoutWindow } = planFleet({ policies, instances: placed, known: [], now: at });
   for (const line of describeProblems(problems)) context.output.warn(line);
   for (const name of withoutWindow) context.output.warn(`policy ${name} has no window: a fleet does not run it by itself`);
+  for (const line of withoutEffect(configuration)) context.output.warn(line);
   if (problems.length > 0) context.exitWith(ERROR_EXIT_CODES.PARTLY_DONE);
   context.output.result({ operation: 'plan', at, jobs: add, problems, withoutWindow }, describe(add));
 }

@@ -12,6 +12,7 @@ import type { FleetQueue } from '../queue/fleet-queue.ts';
 import { nodeName } from '../queue/names.ts';
 import { openEmbedded } from '../queue/open-embedded.ts';
 import { initPostgres, openPostgres } from '../queue/open-postgres.ts';
+import { withoutEffect } from './without-effect.ts';
 
 /** How often what there is to export is planned, ms. */
 const PLAN_INTERVAL_MS = 60_000;
@@ -62,9 +63,17 @@ interface PlanningOptions {
 }
 
 function plannerOf(context: Context, queue: FleetQueue, { config, here }: PlanningOptions): Planner {
+  const said = new Set<string>();
   return new Planner({
     queue,
-    configuration: () => configurationOf(context, config),
+    configuration: async () => {
+      const configuration = await configurationOf(context, config);
+      for (const line of withoutEffect(configuration).filter((each) => !said.has(each))) {
+        said.add(line);
+        context.output.warn(line);
+      }
+      return configuration;
+    },
     context: openContext(context),
     here,
     note: context.output.note,
