@@ -72,7 +72,7 @@ const BAD: Readonly<Record<string, BadValue>> = {
   '--packs-of': { value: '../x', more: ['--create-store'], exitCode: 2, says: /\.\.\/x/ },
   '--parallel': usage('0', WHOLE),
   '--parameter': usage('filesystem', /must be name=value/),
-  '--peer-program': { value: '/gone', exitCode: 12, says: /./ },
+  '--peer-program': { value: 'two words', exitCode: 8, says: /two words/ },
   '--peer-timeout': usage('0', WHOLE),
   '--policy': { value: 'gone', exitCode: 2, says: /gone/ },
   '--recipient': { value: 'nobody', exitCode: 2, says: /nobody/ },

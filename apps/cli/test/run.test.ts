@@ -121,7 +121,7 @@ describe('the instances of a policy', () => {
     const slow = bench.start('run', '--config', 'gantry.yaml', 'nightly', '--instance', 'slow', '--exports-only', '--json');
     await waitForFile(bench.file('os', 'held', 'export.started'));
     const same = await run('nightly', '--instance', 'slow', '--exports-only');
-    expect(same).toMatchObject({ exitCode: 10, stderr: expect.stringContaining('[BUSY]') });
+    expect(same).toMatchObject({ exitCode: 10, stderr: expect.stringMatching(/policy nightly is already running for slow: .*\[BUSY\]/) });
     for (const again of [[], ['--again']]) {
       const { exitCode, runs } = await runJson('nightly', '--instance', 'web1', '--exports-only', ...again);
       expect({ exitCode, runs }).toMatchObject({

@@ -49,7 +49,9 @@ async function begin(request: PolicyRunRequest): Promise<AsyncDisposable & { rea
   try {
     lowerPriority(policy.priority);
     await using scope = new AsyncDisposableStack();
-    scope.use(await lockPolicy(await openStateDirectory(stateDirectory), lockNameOf(request), signal));
+    // Runs that only export keep each other out by what they export.
+    const exportsOf = request.exportsOnly === true ? (only ?? []) : undefined;
+    scope.use(await lockPolicy(await openStateDirectory(stateDirectory), policy.name, { exportsOf, signal }));
     const warn = (message: string): void => request.onEvent?.({ type: 'warning', operation: 'run', message });
     if (request.exportsOnly === true) {
       const log = await RunLog.unwritten(policy.name, { warn, selection });
@@ -67,11 +69,6 @@ async function begin(request: PolicyRunRequest): Promise<AsyncDisposable & { rea
     await request.onNotBegun?.(await runThatDidNotBegin(policy.name, error, selection));
     throw error;
   }
-}
-
-/** Runs that only export keep each other out by what they export. */
-function lockNameOf({ policy, exportsOnly, only = [] }: PolicyRunRequest): string {
-  return exportsOnly === true ? JSON.stringify([policy.name, ...only]) : policy.name;
 }
 
 function wasKilled({ started }: PolicyRun): string {

@@ -28,7 +28,7 @@ const TESTS = {
 } as const;
 
 /** What makes an export complete, keeps others away from it, and says whether it is what was written. */
-export const EXPORT_GUARDS: readonly Mutant[] = mutantsOf('packages/core/src/exports', TESTS, [
+const LAYOUT_GUARDS: readonly Mutant[] = mutantsOf('packages/core/src/exports', TESTS, [
   [
     'the signature is there before the manifest',
     'store-sink.ts',
@@ -348,3 +348,38 @@ export const EXPORT_GUARDS: readonly Mutant[] = mutantsOf('packages/core/src/exp
     'id',
   ],
 ]);
+
+const FLOW_TESTS = {
+  consolidateSealed: 'packages/core/src/operations/consolidate-sealed.test.ts',
+  signed: 'packages/core/src/operations/signed.test.ts',
+} as const;
+
+/** What is encrypted and signed does not lose that on its way. */
+const FLOW_GUARDS: readonly Mutant[] = mutantsOf('packages/core/src', FLOW_TESTS, [
+  [
+    'what is read of an export that is consolidated has the manifest that says how the new one is encrypted',
+    'operations/consolidate.ts',
+    'if (held.manifestText !== found.manifestText) throw',
+    'if (sign !== undefined && held.manifestText !== found.manifestText) throw',
+    'consolidateSealed',
+    'never decrypted into the open',
+  ],
+  [
+    'nothing in the open is made where encryption was asked for',
+    'flow/seal-anew.ts',
+    'if (given !== undefined) throw notSealed(reference);',
+    '',
+    'consolidateSealed',
+    'refused where encryption was asked for',
+  ],
+  [
+    'a copy that loses its signature is not made where signatures are required',
+    'flow/copy-export.ts',
+    'if (targetSigners?.requireSignature !== true || isCopiedAsItIs(copied)) return;',
+    'if (targetSigners !== null) return;',
+    'signed',
+    'takes only signed ones',
+  ],
+]);
+
+export const EXPORT_GUARDS: readonly Mutant[] = [...LAYOUT_GUARDS, ...FLOW_GUARDS];

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { ExportSettings } from '@gantry/config';
-import type { ConsolidateResult } from '@gantry/core';
+import type { ConsolidateRequest, ConsolidateResult } from '@gantry/core';
 import { consolidateExport, readRecipients } from '@gantry/core';
 import type { OptionValues } from '../command-line/command.ts';
 import type { RECIPIENTS } from '../command-line/recipient-options.ts';
@@ -23,18 +23,20 @@ export async function run(session: Session, [address, reference]: readonly [stri
   const signers = await signersOf(session, { ...options, requireSignature: undefined }, address, 'write');
   const settings = await session.settings({ store: address });
   const signKey = options.sign === undefined ? settings.signKey : resolve(session.cwd, options.sign);
-  const recipients = await readRecipients(recipientSourcesOf(session, options, settings), signal);
-  const result = await consolidateExport({ store, export: reference, signKey, ...signers, recipients, signal, onEvent, parallel });
+  const given = givenRecipients(session, options);
+  const recipients = given && (await readRecipients(given, signal));
+  const usualRecipients: ConsolidateRequest['usualRecipients'] = (signal) => readRecipients(settings, signal);
+  const request = { store, export: reference, signKey, ...signers, recipients, usualRecipients, signal, onEvent, parallel };
+  const result = await consolidateExport(request);
   session.output.result({ operation: 'consolidate', ...result }, describe(result));
 }
 
 /** What an option says is all of it. */
-function recipientSourcesOf(
+function givenRecipients(
   { cwd }: Session,
   { recipient: recipients, recipientsFile }: Options,
-  settings: Pick<ExportSettings, 'recipients' | 'recipientsFiles'>,
-): Pick<ExportSettings, 'recipients' | 'recipientsFiles'> {
-  if (recipients === undefined && recipientsFile === undefined) return settings;
+): Pick<ExportSettings, 'recipients' | 'recipientsFiles'> | undefined {
+  if (recipients === undefined && recipientsFile === undefined) return undefined;
   return { recipients, recipientsFiles: recipientsFile?.map((file) => resolve(cwd, file)) };
 }
 

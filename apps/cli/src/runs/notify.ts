@@ -44,7 +44,7 @@ async function reportKilledRuns(
 ): Promise<readonly PolicyRun[]> {
   const { operation, signal, warn } = session;
   const { stateDirectory } = operation;
-  await using lock = await lockPolicy(await openStateDirectory(stateDirectory), policy, signal).catch((error: unknown) => {
+  await using lock = await lockPolicy(await openStateDirectory(stateDirectory), policy, { signal }).catch((error: unknown) => {
     // Another run has started, and has done this.
     if (error instanceof GantryError && error.code === 'BUSY') return undefined;
     throw error;

@@ -34,6 +34,7 @@ import type { FileSum } from '../exports/sha256sums.ts';
 import { renderSha256Sums } from '../exports/sha256sums.ts';
 import { digestText } from '../exports/small-object.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
+import { GantryError } from '../report/errors.ts';
 import { DEFAULT_PARALLEL_DISKS, reportPhases } from '../report/reporter.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { bringAdded } from './bring-added.ts';
@@ -57,6 +58,7 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
     lookAtPlace(target, id, { canComplete: manifest.sealed !== undefined, signal }),
   );
   if (found.state !== 'export') {
+    assertStaysSigned(way, copied);
     const byMaps = isCopiedAsItIs(copied) ? undefined : await copyByMaps(way, copied, found);
     if (byMaps !== undefined && copied.signature !== undefined)
       way.reporter.warn(
@@ -71,6 +73,20 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
     await bringAdded(way, copied, found.manifest);
   });
   return { outcome: 'present', sentBytes: 0 };
+}
+
+/**
+ * A copy by frame maps has other packs than the export, and loses its signature.
+ *
+ * @throws GantryError `SIGNATURE_MISSING` where the target takes only signed exports
+ */
+export function assertStaysSigned({ target, targetSigners }: Pick<CopyWay, 'target' | 'targetSigners'>, copied: CopiedManifest): void {
+  if (targetSigners?.requireSignature !== true || isCopiedAsItIs(copied)) return;
+  const { reference } = copied;
+  throw new GantryError('SIGNATURE_MISSING', {
+    message: `cannot copy ${reference} to ${target.address}: its copy would not be signed, because it shares frames with other exports and is stored in another way there`,
+    hint: 'Make a full export of it first: gantry consolidate with --sign and --allowed-signers. Full and sealed exports keep their signatures.',
+  });
 }
 
 /** Nobody can write a sealed export in another way without its keys; and the signature of a full one would not fit the copy. */

@@ -3,6 +3,7 @@ import type { Store } from '@gantry/transport';
 import type { ClaimRequest } from '../exports/claim.ts';
 import type { CopyId } from '../exports/copy-place.ts';
 import type { Manifest } from '../exports/manifest.ts';
+import type { Signers } from '../exports/signature.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { TOOL } from '../report/version.ts';
 
@@ -17,6 +18,8 @@ export interface CopyWay {
    * are taken.
    */
   readonly bringsOf: (instance: string) => boolean;
+  /** Whose signatures are good at the target. */
+  readonly targetSigners?: Signers | undefined;
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
 }

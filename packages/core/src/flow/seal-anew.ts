@@ -13,15 +13,25 @@ import { isSameSet } from '../exports/same-readers.ts';
 import { Sealing } from '../exports/sealing.ts';
 import { withUnsealer } from '../exports/unsealing.ts';
 import { GantryError } from '../report/errors.ts';
-import type { Reporter } from '../report/reporter.ts';
+import type { Call } from './session.ts';
 
 /*
  * A sealed export whose frames are encrypted anew, because its dumps are put together (docs/decisions/0187).
  */
 
+export interface RecipientsAnew {
+  /**
+   * Who can read the new export; one that is not sealed is refused then. Those that the manifest of a sealed one names are in the open, so
+   * they count only where its signature was checked.
+   */
+  readonly recipients?: Recipients | undefined;
+  /** Says who can read the new export, where `recipients` does not. Called only for a sealed one. */
+  readonly usualRecipients?: ((signal: AbortSignal) => Promise<Recipients | undefined>) | undefined;
+}
+
 interface OldExport {
   readonly reference: string;
-  readonly manifest: Manifest;
+  readonly manifest: { readonly sealed?: Pick<NonNullable<Manifest['sealed']>, 'recipients'> };
   /** Its signature was checked: then nobody else has changed whom its manifest names. */
   readonly isSigned: boolean;
 }
@@ -29,29 +39,42 @@ interface OldExport {
 /**
  * How the new export is encrypted; undefined if the old one is not sealed.
  *
- * @throws GantryError `USAGE` where nothing that can be trusted says to whom
+ * @throws GantryError `USAGE` where nothing that can be trusted says to whom, or an export that is not sealed would have to be encrypted
  */
 export async function sealAnew(
-  { recipients: given }: { readonly recipients?: Recipients | undefined },
+  { recipients: given, usualRecipients }: RecipientsAnew,
   { reference, manifest: { sealed }, isSigned }: OldExport,
-  reporter: Reporter,
+  { reporter, signal }: Pick<Call, 'reporter' | 'signal'>,
 ): Promise<Sealing | undefined> {
   if (sealed === undefined) {
-    if (given !== undefined) reporter.warn(`${reference} is not sealed, and the new export is not encrypted either`);
+    if (given !== undefined) throw notSealed(reference);
     return undefined;
   }
-  const recipients = given ?? (isSigned ? await readRecipients({ recipients: sealed.recipients }) : undefined);
+  const recipients =
+    given ?? (await usualRecipients?.(signal)) ?? (isSigned ? await readRecipients({ recipients: sealed.recipients }) : undefined);
   if (recipients === undefined) throw recipientsUnknown(reference, sealed.recipients);
   if (!isSameSet(recipients.texts, sealed.recipients))
-    reporter.warn(`the new export has other recipients than ${reference}, which names ${sealed.recipients.join(', ')}`);
+    reporter.warn(`the new export has other recipients than ${reference}, which names ${sealed.recipients.join(', ') || 'none'}`);
   return await Sealing.start(recipients);
+}
+
+/** Who asks for encryption must not get an export in the open, also where the store shows another one than they mean. */
+function notSealed(reference: string): GantryError {
+  return new GantryError('USAGE', {
+    message: `cannot encrypt what is made of ${reference}: it is not sealed itself`,
+    hint: 'Make a sealed export of the instance: gantry export --recipient. Without recipients, it is consolidated, and not encrypted.',
+  });
 }
 
 /** Somebody who writes to the store could add a recipient of their own to the manifest, and be given everything. */
 function recipientsUnknown(reference: string, named: readonly string[]): GantryError {
+  const who =
+    named.length === 0
+      ? 'It names none: it was sealed with a passphrase'
+      : `It names ${named.join(', ')}, which who can write to the store can change`;
   return new GantryError('USAGE', {
     message: `cannot consolidate ${reference}: nothing that can be trusted says to whom it is to be encrypted`,
-    hint: `Give the recipients (--recipient, --recipients-file), or have its signature checked (--allowed-signers, --sign). It names ${named.join(', ')}, which who can write to the store can change.`,
+    hint: `Give the recipients (--recipient, --recipients-file), or have its signature checked (--allowed-signers, --sign). ${who}.`,
   });
 }
 

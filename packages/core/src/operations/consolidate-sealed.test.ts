@@ -9,8 +9,11 @@ import { makeOperationBench } from '../../test/operation-bench.ts';
 import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
+import { LINEAGE_MANIFEST_VERSION } from '../exports/manifest.ts';
 import { openExport } from '../exports/open-export.ts';
 import { withUnsealer } from '../exports/unsealing.ts';
+import { sealAnew } from '../flow/seal-anew.ts';
+import { startCall } from '../flow/session.ts';
 import { FRAME_SIZE } from '../frames/types.ts';
 import { consolidateExport } from './consolidate.ts';
 import { verifyExport } from './verify.ts';
@@ -130,6 +133,67 @@ test('is encrypted to whom the caller names, not to whom somebody has written in
   await verifyExport({ store: opened(store, stranger), export: result.reference, depth: 'frames' });
   await expect(verifyExport({ store: opened(store), export: result.reference, depth: 'frames' })).rejects.toMatchObject({
     code: 'IDENTITY_MISMATCH',
+  });
+});
+
+test('is never decrypted into the open for a store that first says that it is in the open', async () => {
+  await using sealed = await sealedDays();
+  const { store } = sealed.bench;
+  const second = sealed.days[1] ?? '';
+  const key = `${second.replace('@', '/')}/manifest.json`;
+  const text = await get(store, key);
+  const { manifest = expect.fail() } = await openExport(opened(store), second);
+  const { sealed: _sealed, ...open } = manifest;
+  const replaceBy = async (by: string): Promise<void> => {
+    await store.remove([key]);
+    await put(store, key, by);
+  };
+  await replaceBy(JSON.stringify({ ...open, version: LINEAGE_MANIFEST_VERSION }).replaceAll('.age"', '"'));
+  const before = await keysOf(store);
+  let replaced = 0;
+  const lying = watchedStore(store, {
+    after: async (call) => {
+      if (!call.startsWith('commit ') || !call.endsWith('/export.claim')) return;
+      replaced += 1;
+      await replaceBy(text);
+    },
+  });
+  await expect(consolidateExport({ store: opened(lying), export: second })).rejects.toMatchObject({
+    code: 'BUSY',
+    message: expect.stringContaining('its manifest has changed'),
+  });
+  expect(replaced).toBe(1);
+  expect(await keysOf(store)).toEqual(before);
+});
+
+test('is what the recipients of the settings are read for; one in the open is not, and is refused where encryption was asked for', async () => {
+  await using bench = await makeOperationBench({});
+  await bench.exportDisks({ incremental: true });
+  const { reference } = await bench.exportDisks({ incremental: true });
+  const { store } = bench;
+  const before = await keysOf(store);
+  await expect(consolidateExport({ store, export: reference, recipients })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('it is not sealed'),
+  });
+  expect(await keysOf(store)).toEqual(before);
+  const made = await consolidateExport({ store, export: reference, usualRecipients: () => expect.fail('they are not needed') });
+  expect(made).toMatchObject({ consolidated: true, warnings: [] });
+  await using sealed = await sealedDays();
+  const second = sealed.days[1] ?? '';
+  const anew = await consolidateExport({
+    store: opened(sealed.bench.store),
+    export: second,
+    usualRecipients: async () => recipients,
+  });
+  await verifyExport({ store: opened(sealed.bench.store), export: anew.reference, depth: 'frames' });
+});
+
+test('with a passphrase has no names that could be given', async () => {
+  const old = { reference: 'web1@20261123T081500Z', manifest: { sealed: { recipients: [] } }, isSigned: false };
+  await expect(sealAnew({}, old, startCall('consolidate', {}))).rejects.toMatchObject({
+    code: 'USAGE',
+    hint: expect.stringContaining('It names none: it was sealed with a passphrase.'),
   });
 });
 

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { Recipients } from '@gantry/age';
 import type { CallOptions, Store } from '@gantry/transport';
 import type { AssembledBytes } from '../exports/assemble-dump.ts';
 import { DumpAssembly } from '../exports/assemble-dump.ts';
@@ -19,6 +18,7 @@ import type { StoreExportWriter } from '../exports/store-sink.ts';
 import { storeSink } from '../exports/store-sink.ts';
 import { opensSealed } from '../exports/unsealing.ts';
 import { prepareStore } from '../flow/prepare-store.ts';
+import type { RecipientsAnew } from '../flow/seal-anew.ts';
 import { sealAnew, writeSealed } from '../flow/seal-anew.ts';
 import type { Call } from '../flow/session.ts';
 import { startCall } from '../flow/session.ts';
@@ -34,17 +34,12 @@ import { TOOL } from '../report/version.ts';
 import { sideBySide } from '../system/side-by-side.ts';
 import { sum } from '../system/sum.ts';
 
-export interface ConsolidateRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Signers {
+export interface ConsolidateRequest extends Pick<OperationOptions, 'signal' | 'onEvent'>, Signers, RecipientsAnew {
   readonly store: Store;
   /** `INSTANCE` (the newest complete export) or `INSTANCE@EXPORT-ID`. */
   readonly export: string;
   /** Signs the new export with an SSH key, if the old one is signed by one of `allowedSigners`: see `sshSigner`. */
   readonly signKey?: string | undefined;
-  /**
-   * Of a sealed export: who can read the new one. Those that its manifest names are in the open, so they count only where its signature was
-   * checked.
-   */
-  readonly recipients?: Recipients | undefined;
   /** Disks under way at once; default 4. */
   readonly parallel?: number | undefined;
 }
@@ -87,13 +82,14 @@ async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateR
   if (manifest === undefined || isPlain(manifest)) return nothingToDo(found, reporter.warnings);
   assertReadable(store, found);
   const sign = await signatureFor(request, found, call);
-  const sealing = await sealAnew(request, { reference, manifest, isSigned: sign !== undefined }, reporter);
+  const sealing = await sealAnew(request, { reference, manifest, isSigned: sign !== undefined }, call);
   await prepareStore(store, { ...call, instance: manifest.instance });
   const sink = storeSink(store, { warn: (message) => reporter.warn(message), sign, sealing });
   await using writer = await sink.open(headerOf(manifest), { signal });
   // The claim holds its packs from here on, but only if nobody removed the export before.
   const held = await openExport(store, reference, { signal });
-  if (sign !== undefined && held.manifestText !== found.manifestText) throw changedMeanwhile(reference);
+  // What says how the new export is signed and encrypted must be what is read: a store could have sealed files of others decrypted.
+  if (held.manifestText !== found.manifestText) throw changedMeanwhile(reference);
   await held.checkDumpsPresent({ signal });
   reporter.stage(`putting ${reference} together as ${writer.reference}`);
   const done = await assembleDumps({ ...call, request, writer, found: held, manifest, sealing });
@@ -191,7 +187,7 @@ async function assertReplaces(
 
 function changedMeanwhile(reference: string): GantryError {
   return new GantryError('BUSY', {
-    message: `cannot consolidate ${reference}: its manifest has changed since its signature was checked`,
+    message: `cannot consolidate ${reference}: its manifest has changed since it was looked at`,
     hint: 'Consolidate it again.',
   });
 }

@@ -61,7 +61,7 @@ export function copyFromStore(request: CopyRequest): Promise<CopyResult> {
     await requireStore(target, { create: createStore, signal });
     const { instance, exportId } = copied.manifest;
     const bringsOf = (name: string): boolean => name === instance.name || packsOf.includes(name);
-    const outcome = await copyExport({ source, target, bringsOf, reporter, signal, parallel }, copied);
+    const outcome = await copyExport({ source, target, bringsOf, targetSigners, reporter, signal, parallel }, copied);
     return { reference: copied.reference, instance: instance.name, exportId, ...outcome, warnings: reporter.warnings };
   });
 }

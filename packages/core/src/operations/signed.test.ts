@@ -19,6 +19,7 @@ import { consolidateExport } from './consolidate.ts';
 import { countReads } from '../flow/counted-reads.ts';
 import { copyFromStore } from './copy.ts';
 import { listStore } from './list-store.ts';
+import { mirrorStore } from './mirror.ts';
 import type { ExportRequest } from './export.ts';
 import { planExport } from './plan-export.ts';
 import { verifyExport } from './verify.ts';
@@ -181,6 +182,31 @@ describe('a signed export', () => {
     const { warnings } = await copyFromStore({ source: bench.store, export: reference, target });
     expect(warnings).toContainEqual(expect.stringMatching(/is not signed/));
     expect((await verifyExport({ store: target, export: reference, allowedSigners })).signature).toEqual({ state: 'unsigned' });
+  });
+
+  test('that needs an earlier one is not copied where the target takes only signed ones, which a dry run says, too', async () => {
+    await using bench = await makeOperationBench({});
+    const full = await makeSigned(bench);
+    await makeSigned(bench, { incremental: true });
+    const { reference } = await makeSigned(bench, { incremental: true });
+    const target = new MemoryStore();
+    await initializeStore(target);
+    const both = { source: bench.store, target, targetSigners: { allowedSigners, requireSignature: true } };
+    await copyFromStore({ ...both, export: full.reference });
+    const before = await keysOf(target);
+    await expect(copyFromStore({ ...both, export: reference })).rejects.toMatchObject({
+      code: 'SIGNATURE_MISSING',
+      message: expect.stringMatching(/its copy would not be signed/),
+    });
+    for (const dryRun of [true, false]) {
+      const { exports } = await mirrorStore({ ...both, dryRun });
+      expect(exports.find((each) => each.reference === reference)).toMatchObject({ outcome: 'failed', code: 'SIGNATURE_MISSING' });
+    }
+    expect(await keysOf(target)).toEqual(before);
+    const made = await consolidateExport({ store: bench.store, export: reference, signKey: host, allowedSigners });
+    await copyFromStore({ ...both, export: made.reference });
+    const verified = await verifyExport({ store: target, export: made.reference, allowedSigners, requireSignature: true });
+    expect(verified.signature).toMatchObject({ state: 'signed' });
   });
 
   test('is the same in each of several stores', async () => {

@@ -27,11 +27,21 @@ export async function lockInstance(owner: LockOwner): Promise<Lock> {
   return lock(owner, `instance-${safeName(owner.instance)}`, 'exclusive', { what: `instance ${owner.instance}` });
 }
 
-/** Keeps a policy from running twice at once on this machine. Never waits. @throws GantryError BUSY, STATE_UNUSABLE */
-export async function lockPolicy(stateDirectory: StateDirectory, policy: string, signal?: AbortSignal): Promise<Lock> {
+/** What of a policy runs. */
+export interface RunningPart {
+  /** Just the exports of these instances; the whole policy where absent. */
+  readonly exportsOf?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Keeps a policy, or just its exports of some instances, from running twice at once on this machine. Never waits.
+ * @throws GantryError BUSY, STATE_UNUSABLE
+ */
+export async function lockPolicy(stateDirectory: StateDirectory, policy: string, { exportsOf, signal }: RunningPart = {}): Promise<Lock> {
   const result = await tryLock({
     directory: stateDirectory.locks,
-    name: `policy-${safeName(policy)}`,
+    name: `policy-${safeName(exportsOf === undefined ? policy : JSON.stringify([policy, ...exportsOf]))}`,
     mode: 'exclusive',
     operation: 'run',
     instance: policy,
@@ -39,9 +49,10 @@ export async function lockPolicy(stateDirectory: StateDirectory, policy: string,
   });
   if (!('heldBy' in result)) return result;
   const [holder] = result.heldBy;
+  const part = exportsOf === undefined || exportsOf.length === 0 ? '' : ` for ${exportsOf.join(', ')}`;
   const by = holder === undefined ? 'another process of Gantry runs it' : `process ${holder.pid} has run it since ${holder.since}`;
   throw new GantryError('BUSY', {
-    message: `policy ${policy} is already running: ${by}`,
+    message: `policy ${policy} is already running${part}: ${by}`,
     hint: 'Wait until that run ends: it exports the instances that this one would.',
   });
 }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, rename, stat } from 'node:fs/promises';
 import { connect, createServer, Socket } from 'node:net';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -200,6 +200,35 @@ describe('a guest that writes numbered blocks to two disks', () => {
     const client = await QmpClient.connect(scratch.file('qmp'), { timeoutMs: 60_000, signal });
     await client.execute('nbd-server-stop');
     await client[Symbol.asyncDispose]();
+    await expectUntouched(directory.path);
+  });
+
+  test('is exported where QMP is busy when all is read, and free again a moment later', async () => {
+    await using own = await makeTemporaryDirectory();
+    await using directory = await makeTemporaryDirectory();
+    const set = await take({ config: qemuConfig(directory.path), state: own.path });
+    const [qmp, real] = [scratch.file('qmp'), scratch.file('qmp.real')];
+    await rename(qmp, real);
+    let clients = 0;
+    const monitor = createServer((client) => {
+      clients += 1;
+      if (clients === 1) return void client.destroy();
+      const through = connect({ path: real });
+      client.on('error', () => through.destroy()).pipe(through);
+      through.on('error', () => client.destroy()).pipe(client);
+    });
+    try {
+      monitor.listen(qmp);
+      await once(monitor, 'listening');
+      expect(writtenUpTo(await contentOf(set, 0))).toBeGreaterThan(0);
+      expect(clients).toBe(2);
+    } finally {
+      const closed = once(monitor, 'close');
+      monitor.close();
+      await closed;
+      await rename(real, qmp);
+    }
+    await set[Symbol.asyncDispose]();
     await expectUntouched(directory.path);
   });
 

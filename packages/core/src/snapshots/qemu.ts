@@ -6,6 +6,7 @@ import type { GantryErrorCode } from '../report/errors.ts';
 import { asFirstError } from '../report/first-error.ts';
 import { errorText } from '../report/error-text.ts';
 import { readDirtyRanges } from '../disks/read-nbd.ts';
+import { pause } from '../system/pause.ts';
 import type { Fill } from './fill-watch.ts';
 import { FillWatch } from './fill-watch.ts';
 import { noteFormat } from './image-format.ts';
@@ -46,6 +47,10 @@ const AGENT_HINT = 'Start qemu-guest-agent in the guest, or leave agent out of -
 const NOT_ASKED =
   'neither the source of the instance names a QMP socket, nor does the snapshot configuration (--snapshot-config) have a section qemu';
 const FULL_HINT = 'Name a scratch directory with more space in --snapshot-config, or export when the guest writes less.';
+
+/** How long to wait for another client of QMP at the end, and between two tries. */
+const PATIENCE_MS = 5 * 60_000;
+const AGAIN_MS = 1000;
 
 /** Without the section `qemu` of a configuration, or a guest with a QMP socket, it can only drop what another run made. */
 export function createQemuProvider(options: ProviderOptions = {}): SnapshotProvider & { readonly name: 'qemu' } {
@@ -215,13 +220,27 @@ class Group {
   /** Only asked when all is read: in between, QMP is for the tools that manage the guest. */
   async #whyLost(signal: AbortSignal): Promise<Fill | undefined> {
     try {
-      await using client = await QmpClient.connect(this.#data.qmp, { timeoutMs: this.#data.timeoutMs, signal });
+      await using client = await this.#connectAtLast(signal);
       const lost = await whyNotOfMoment(client, this.#data);
       return lost === undefined ? undefined : { lost, isFull: false };
     } catch (error) {
       if (!(error instanceof QmpGone)) throw error;
       // It ends after a migration too.
       return { lost: 'its QEMU has ended', isFull: false };
+    }
+  }
+
+  /** QMP takes one client at a time: what has taken hours to read must not be lost because of another one. @throws QmpGone, and as `connect` */
+  async #connectAtLast(signal: AbortSignal): Promise<QmpClient> {
+    const both = AbortSignal.any([signal, this.#context.signal]);
+    const deadline = performance.now() + PATIENCE_MS;
+    for (;;) {
+      try {
+        return await QmpClient.connect(this.#data.qmp, { timeoutMs: this.#data.timeoutMs, signal: both });
+      } catch (error) {
+        if (error instanceof QmpGone || performance.now() >= deadline) throw error;
+        await pause(AGAIN_MS, both);
+      }
     }
   }
 
