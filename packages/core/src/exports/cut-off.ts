@@ -52,30 +52,36 @@ export interface KeepOptions {
 }
 
 /**
+ * The result: `kept`; `later` if it may be kept when the store is available again, and must be left alone until then; `nothing` if there is
+ * nothing to keep, or another run has claimed its place, or is just doing so.
+ */
+export type KeepOutcome = 'kept' | 'later' | 'nothing';
+
+/**
  * Keeps what an export had stored before it was killed: disks that were complete, and of others what is durable. Everything else of it goes.
  *
- * @returns false if there is nothing to keep, or another run has claimed its place, or is just doing so
  * @throws StoreError
  */
 export async function keepUnfinished(
   store: Store,
   unfinished: UnfinishedExport,
   { runId, readBack, ...options }: CallOptions & KeepOptions,
-): Promise<boolean> {
+): Promise<KeepOutcome> {
   const claimKey = unfinished.objects.find(({ key }) => placeOf(key)?.name === CLAIM_FILE)?.key;
   const place = claimKey === undefined ? undefined : placeOf(claimKey);
-  if (claimKey === undefined || place === undefined || place.id === GANETI_ID || unfinished.complete || unfinished.removed) return false;
+  if (claimKey === undefined || place === undefined || place.id === GANETI_ID || unfinished.complete || unfinished.removed)
+    return 'nothing';
   await using lock = await lockPlace(place);
-  if (lock === undefined) return false;
+  if (lock === undefined) return 'nothing';
   const prefix = exportPrefix(place.instance, place.id);
-  if ((await readClaimText(store, prefix, options)) !== unfinished.claim) return false;
+  if ((await readClaimText(store, prefix, options)) !== unfinished.claim) return 'nothing';
   const claim = parseClaim(unfinished.claim);
   // What a copy has brought, the next copy goes on with. What is encrypted, this host cannot read.
-  if (readBack && claim !== undefined && claim.copies === undefined && claim.recipients === undefined)
-    await salvagePacks(store, place, unfinished.pending, options);
+  const isReadBack = readBack && claim !== undefined && claim.copies === undefined && claim.recipients === undefined;
+  if (isReadBack && !(await salvagePacks(store, place, unfinished.pending, options))) return 'later';
   const names = (await Array.fromAsync(store.list(prefix, options))).map(({ key }) => key.slice(prefix.length));
   const kept = keptNames(names);
-  if (kept.size === 0 || names.includes(MANIFEST_FILE)) return false;
+  if (kept.size === 0 || names.includes(MANIFEST_FILE)) return 'nothing';
   await store.clear(
     unfinished.pending.map(({ token }) => token),
     { ...options, keys: unfinished.pending.map(({ key }) => key) },
@@ -83,9 +89,9 @@ export async function keepUnfinished(
   const rest = names.filter((name) => !kept.has(name) && name !== CLAIM_FILE);
   await removeFiles(store, place, rest, options);
   const maps = await digestMaps(store, prefix, [...kept].filter(isMapName), options);
-  if (!(await markCutOff(store, place, { runId, recipients: claim?.recipients, maps }, options))) return false;
+  if (!(await markCutOff(store, place, { runId, recipients: claim?.recipients, maps }, options))) return 'nothing';
   await store.remove([claimKey], options);
-  return true;
+  return 'kept';
 }
 
 async function digestMaps(store: Store, prefix: string, names: readonly string[], options: CallOptions): Promise<readonly CutOffMap[]> {

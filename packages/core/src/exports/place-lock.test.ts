@@ -29,10 +29,10 @@ test('what a dead run left stays as it is while another run has locked its place
   {
     await using lock = await lockPlace(PLACE);
     expect(lock).toBeDefined();
-    expect(await keepUnfinished(store, found, { runId: 'run', readBack: true })).toBe(false);
+    expect(await keepUnfinished(store, found, { runId: 'run', readBack: true })).toBe('nothing');
     expect(await clearUnfinished(store, found)).toBe('taken');
     expect(await keysOf(store)).toEqual(before);
   }
-  expect(await keepUnfinished(store, found, { runId: 'run', readBack: true })).toBe(true);
+  expect(await keepUnfinished(store, found, { runId: 'run', readBack: true })).toBe('kept');
   expect(await keysOf(store)).not.toContain(`${PREFIX}disk1.pack.zst`);
 });

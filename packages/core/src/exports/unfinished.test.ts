@@ -9,6 +9,7 @@ import { watchedStore } from '../../test/watched-store.ts';
 import { listExports } from './list-exports.ts';
 import { openExport } from './open-export.ts';
 import { storeSink } from './store-sink.ts';
+import { initializeStore } from './store-marker.ts';
 import { clearUnfinished, findUnfinished } from './unfinished.ts';
 
 const NAME = 'web1.example.com';
@@ -125,6 +126,25 @@ test('what a killed export left is found, and cleared, where the store lists unf
   await clearUnfinished(store, found);
   expect(memory.unfinished.size).toBe(0);
   expect(await keysOf(store, PREFIX)).toEqual([]);
+});
+
+test('of a copy that was to complete packs that were brought, just what goes is listed', async () => {
+  const store = new MemoryStore();
+  await initializeStore(store);
+  const { tool, started } = sampleHeader;
+  const process = { ...(await thisProcess()), startTime: 1 };
+  const claim = { format: 'gantry-claim', version: 1, runId: 'r', tool, started, process, copies: 'a'.repeat(64) };
+  await put(store, `${PREFIX}export.claim`, JSON.stringify(claim));
+  for (const name of ['disk0.pack.zst', 'disk0.pack.zst.unused', 'config.ini', 'SHA256SUMS']) await put(store, `${PREFIX}${name}`, name);
+  const before = await keysOf(store, PREFIX);
+  const [found] = await findUnfinished(store);
+  if (found === undefined) return expect.unreachable();
+  expect(found.removed).toBe(true);
+  await clearUnfinished(store, found);
+  const after = await keysOf(store, PREFIX);
+  expect(found.objects.map(({ key }) => key).toSorted()).toEqual(before.filter((key) => !after.includes(key)).toSorted());
+  expect(after).toContain(`${PREFIX}disk0.pack.zst`);
+  expect(found.objects.length).toBeGreaterThan(1);
 });
 
 test.each([['../x'], ['a/b'], ['manifest.json'], ['']])('a claim that names a dump %j is not believed', async (name) => {

@@ -22,7 +22,7 @@ export interface UnfinishedExport {
   readonly removed: boolean;
   /** The text of its claim; absent if there is none, or it is not text. */
   readonly claim?: string;
-  /** Complete objects that belong to no complete export, and to none that was removed. */
+  /** Complete objects that belong to no complete export, and are not what is kept of one that was removed. */
   readonly objects: readonly ObjectInfo[];
   /** Writes that were never committed. */
   readonly pending: readonly PendingInfo[];
@@ -64,7 +64,8 @@ export function findUnfinished(
         const owner = await claimOwner(record);
         for (const dump of record?.dumps ?? []) if (!files.has(dump)) keys.push(`${exportPrefix(instance, id)}${dump}`);
         if (isRetired(files)) removed.add(name);
-        const objects = complete.has(name) || removed.has(name) ? [claimFile] : [...files.values()];
+        const isStale = complete.has(name) ? (): boolean => false : staleIn(files, claim);
+        const objects = [...files].flatMap(([file, info]) => (file === CLAIM_FILE || isStale(file) ? [info] : []));
         found.set(name, { objects, pending: [], owner, text: claimText(record, owner), claim });
       }
     }
@@ -137,8 +138,12 @@ async function clearWrites(store: Store, { pending }: UnfinishedExport, options:
   );
 }
 
-/** What a copy was to add to packs that were brought: they would be in the way of the next one, or look like those of a removed export. */
-function staleBeside(claim: string | undefined): (name: string) => boolean {
+/**
+ * Which files of an export without a manifest are of no more use. Of one that was removed, just what a copy was to add to packs that were
+ * brought: it would be in the way of the next one, or look like something of a removed export.
+ */
+function staleIn(files: Pick<ReadonlySet<string>, 'has' | 'keys'>, claim: string | undefined): (name: string) => boolean {
+  if (!isRetired(files)) return () => true;
   if (parseClaim(claim)?.copies === undefined) return () => false;
   return (name) => !mayBePack(name) && !isUnusedMark(name) && !BROUGHT_FILES.includes(name);
 }
@@ -161,7 +166,7 @@ async function clearClaimed(store: Store, prefix: string, unfinished: Unfinished
   const now = unfinished.owner === 'unknown' ? claim : await readClaimText(store, prefix, options);
   if (isTaken(now)) return 'taken';
   if (!complete && now === unfinished.claim) {
-    const isStale = isRetired(files) ? staleBeside(claim) : (): boolean => true;
+    const isStale = staleIn(files, claim);
     const stale = [...files].filter((name) => name !== CLAIM_FILE && isStale(name));
     await store.remove(
       stale.map((name) => `${prefix}${name}`),

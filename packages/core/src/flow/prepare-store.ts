@@ -1,17 +1,22 @@
 import type { Store } from '@gantry/transport';
+import { parseClaim } from '../exports/claim.ts';
 import { isGanetiDirectory } from '../exports/ganeti-directory.ts';
 import type { UnfinishedExport } from '../exports/unfinished.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
-import type { KeepOptions } from '../exports/cut-off.ts';
+import type { KeepOptions, KeepOutcome } from '../exports/cut-off.ts';
 import { keepUnfinished } from '../exports/cut-off.ts';
+import { isMapName } from '../exports/layout.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { GantryError } from '../report/errors.ts';
 import type { Reporter } from '../report/reporter.ts';
 import type { Session } from './session.ts';
 
 export interface PrepareOptions extends Pick<Session, 'instance' | 'reporter' | 'signal'> {
-  /** For a run that can take over the packs that killed exports have left: they are kept, with their frame maps. */
-  readonly keep?: KeepOptions | undefined;
+  /**
+   * For a run that can take over the packs that killed exports have left: they are kept, with their frame maps. With `later`, what killed
+   * incremental exports have left stays as it is, for the next incremental export.
+   */
+  readonly keep?: KeepOptions | 'later' | undefined;
 }
 
 /** Clears what killed exports of the instance left in a store, and warns of a place that another program uses. @throws StoreError */
@@ -48,11 +53,31 @@ async function clearDeadExports(store: Store, options: PrepareOptions): Promise<
 }
 
 /** @returns false if it was kept, or has become complete, or belongs to another run by now */
-async function clearDeadExport(store: Store, unfinished: UnfinishedExport, { reporter, signal, keep }: PrepareOptions): Promise<boolean> {
+async function clearDeadExport(store: Store, unfinished: UnfinishedExport, options: PrepareOptions): Promise<boolean> {
+  const outcome = await keepDeadExport(store, unfinished, options);
+  return outcome === 'nothing' && (await clearUnfinished(store, unfinished, { signal: options.signal })) === 'cleared';
+}
+
+async function keepDeadExport(
+  store: Store,
+  unfinished: UnfinishedExport,
+  { reporter, signal, keep }: PrepareOptions,
+): Promise<KeepOutcome> {
+  if (keep === undefined) return 'nothing';
+  if (keep === 'later') return isOfIncrement(unfinished) ? 'later' : 'nothing';
   const isUnderWay = !unfinished.complete && unfinished.pending.some(({ durableBytes }) => durableBytes > 0);
-  if (keep?.readBack === true && isUnderWay) reporter.stage(`reading what is durable of ${unfinished.name}, which was killed`);
-  const isKept = keep !== undefined && (await withStoreErrors(store.address, () => keepUnfinished(store, unfinished, { ...keep, signal })));
-  return !isKept && (await clearUnfinished(store, unfinished, { signal })) === 'cleared';
+  if (keep.readBack && isUnderWay) reporter.stage(`reading what is durable of ${unfinished.name}, which was killed`);
+  const outcome = await withStoreErrors(store.address, () => keepUnfinished(store, unfinished, { ...keep, signal }));
+  if (outcome === 'later')
+    reporter.warn(
+      `what ${unfinished.name} has stored, which was killed, cannot be taken over now: the store was not available for it. It stays for the next incremental export, or until "gantry clean"`,
+    );
+  return outcome;
+}
+
+/** Only such an export has frame maps to come. */
+function isOfIncrement({ complete, removed, claim }: UnfinishedExport): boolean {
+  return !complete && !removed && parseClaim(claim)?.dumps?.some(isMapName) === true;
 }
 
 /** Finds nothing if there is no store yet. */

@@ -83,7 +83,7 @@ async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateR
   assertReadable(store, found);
   const sign = await signatureFor(request, found, call);
   const sealing = await sealAnew(request, { reference, manifest, isSigned: sign !== undefined }, call);
-  await prepareStore(store, { ...call, instance: manifest.instance });
+  await prepareStore(store, { ...call, instance: manifest.instance, keep: 'later' });
   const sink = storeSink(store, { warn: (message) => reporter.warn(message), sign, sealing });
   await using writer = await sink.open(headerOf(manifest), { signal });
   // The claim holds its packs from here on, but only if nobody removed the export before.

@@ -13,6 +13,7 @@ import { sampleInstance } from '../../test/sample-instance.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import { surveyStore } from '../exports/survey.ts';
+import { consolidateExport } from './consolidate.ts';
 import type { ExportRequest, ExportResult } from './export.ts';
 
 const MiB = 1024 * 1024;
@@ -272,5 +273,49 @@ describe('an incremental export that is killed', () => {
     expect(result.incremental?.known.frames).toBeGreaterThanOrEqual(0.5 * FRAMES);
     await bench.expectSame(result.reference, { store });
     expect(await Array.fromAsync(store.pending(''))).toEqual([]);
+  });
+
+  test.each(['unavailable', 'integrity'] as const)(
+    'leaves nothing of a disk that cannot be read back (%s), and fails nothing',
+    async (code) => {
+      await using bench = await openBench();
+      const memory = await killedAt(bench, 0.7 * DISK_BYTES);
+      const before = (call: string): void => {
+        if (/^read .*disk0\.zst$/.test(call)) throw new StoreError(code, { message: 'a sector cannot be read' });
+      };
+      const result = await bench.attempt({ store: watchedStore(new MemoryStore(memory), { before }) });
+      const store = new MemoryStore(memory);
+      expect(bench.said).toEqual([]);
+      await bench.expectSame(result.reference, { store });
+      expect(await Array.fromAsync(store.pending(''))).toEqual([]);
+      expect((await keysOf(store)).filter((key) => /export\.claim$|\.zst$/.test(key))).toHaveLength(1);
+    },
+  );
+
+  test('stays as it is while the store is not available for it', async () => {
+    await using bench = await openBench();
+    const memory = await killedAt(bench, 0.7 * DISK_BYTES);
+    const left = await Array.fromAsync(new MemoryStore(memory).pending(''));
+    const before = (call: string): void => {
+      if (call.startsWith('salvage ')) throw new StoreError('unavailable', { message: 'the connection was cut' });
+    };
+    const result = await bench.attempt({ store: watchedStore(new MemoryStore(memory), { before }) });
+    expect(result.warnings).toEqual([expect.stringContaining('It stays for the next incremental export')]);
+    const store = new MemoryStore(memory);
+    expect(await Array.fromAsync(store.pending(''))).toEqual(left);
+    await bench.attempt({ store });
+    expect(await Array.fromAsync(store.pending(''))).toEqual([]);
+  });
+
+  test('stays as it is when another one is consolidated', async () => {
+    await using bench = await openBench();
+    await bench.attempt();
+    const { reference } = await bench.attempt();
+    for (const path of bench.paths) await makeRandomFile(path, DISK_BYTES, 'another');
+    const store = new MemoryStore(await killedAt(bench, 0.7 * DISK_BYTES));
+    const left = await Array.fromAsync(store.pending(''));
+    expect(left).toHaveLength(1);
+    expect(await consolidateExport({ store, export: reference })).toMatchObject({ consolidated: true, warnings: [] });
+    expect(await Array.fromAsync(store.pending(''))).toEqual(left);
   });
 });

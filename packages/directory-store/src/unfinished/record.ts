@@ -29,6 +29,11 @@ export interface WriteRecord {
   readonly mark: string | undefined;
 }
 
+/** Whether a file has the name of some writer's data or mark. */
+export function isWritersFile(name: string): boolean {
+  return DATA_NAME.test(name.replace(/^durable-/, 'data-'));
+}
+
 /** A new record, with this process as owner and a data file of its own. */
 export async function ownRecord(
   about: Pick<WriteRecord, 'key' | 'ifExists' | 'started'>,

@@ -3,12 +3,13 @@ import { StoreError, closeOnFailure } from '@gantry/transport';
 import type { StoreContext } from '../context.ts';
 import type { Directory, ReadableFile } from '../file-system.ts';
 import { isFileSystemError } from '../file-system.ts';
+import { boundedEntries } from '../limits.ts';
 import { orMissing } from '../paths.ts';
 import type { StableRoot } from '../root.ts';
 import { durableBytesOf } from './list.ts';
 import { openWriteDirectory } from './write-directory.ts';
 import type { WriteRecord } from './record.ts';
-import { ownRecord, readRecord, replaceRecord, unknownToken } from './record.ts';
+import { isWritersFile, ownRecord, readRecord, replaceRecord, unknownToken } from './record.ts';
 import { isWriteToken } from './token.ts';
 import { UnfinishedWrite } from './unfinished-write.ts';
 
@@ -64,19 +65,29 @@ export async function salvage(
   const bytes = (await durableBytesOf(directory, before)) ?? 0;
   if (bytes === 0) return undefined;
   await using left = await openLeft(directory, before, signal);
+  await removeOthers(directory, before);
+  // A copy that fills the store would fail what else is written there. Where the file system shares blocks, it may be left out for nothing.
+  const space = await context.fileSystem.space?.(signal);
+  if (space !== undefined && space.freeBytes < bytes) return undefined;
   const { inOrder } = await context.fileSystem.capabilities(signal);
   // Its record stays that of the first writer until the object is there: so it can be salvaged again if this process is killed.
   const record = await ownRecord({ ...before, ifExists: 'fail' }, { withMark: !inOrder });
-  const write = await UnfinishedWrite.create(context, root, { token, record, directory }, { digestBy: 'reader', signal });
-  const giveUp = async (): Promise<void> => {
-    await removeFiles(directory, record);
-    await write.leave();
-  };
-  const isCopied = await closeOnFailure(giveUp, () => write.copyWithin(left, bytes, signal));
+  const write = await UnfinishedWrite.create(context, root, { token, record, directory }, { digestBy: 'reader', signal, isBeside: true });
   scope.move();
+  const isCopied = await closeOnFailure(
+    () => write.discard(),
+    () => write.copyWithin(left, bytes, signal),
+  );
   if (isCopied) return await write.commit({ size: bytes }, { signal });
-  await giveUp();
+  await write.discard();
   return undefined;
+}
+
+/** Removes what salvaging left that was killed, or whose commit failed: else each of them would take the space of another copy. */
+async function removeOthers(directory: Directory, { data, mark }: WriteRecord): Promise<void> {
+  const others: string[] = [];
+  for await (const { name } of boundedEntries(directory)) if (isWritersFile(name) && name !== data && name !== mark) others.push(name);
+  await Promise.all(others.map((name) => orMissing(directory.remove(name))));
 }
 
 /** @throws StoreError `not-found` */

@@ -1,12 +1,13 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import type { BeginOptions, CallOptions, CommitDigest, ObjectInfo, ObjectRange, PendingObject } from '@gantry/transport';
-import { StoreError, abortable, assertKey, assertRange, assertRangeCopy, orAbort } from '@gantry/transport';
+import { StoreError, abortable, assertKey, assertRange, assertRangeCopy, isStoreError, orAbort } from '@gantry/transport';
 import { commitFile } from '../commit.ts';
 import type { StoreContext } from '../context.ts';
 import type { FileSystemCapabilities, ReadableFile, WritableFile } from '../file-system.ts';
 import { objectInfo } from '../listing.ts';
 import { openObject } from '../open-object.ts';
+import { orMissing } from '../paths.ts';
 import type { StableRoot } from '../root.ts';
 import { DurableProgress } from './durable-progress.ts';
 import type { WriteFiles } from './write-directory.ts';
@@ -25,6 +26,7 @@ export class UnfinishedWrite implements PendingObject {
   /** Undefined where somebody else digests. */
   readonly #hash: Hash | undefined;
   readonly #capabilities: FileSystemCapabilities;
+  readonly #isBeside: boolean;
   #written = 0;
   #state: 'open' | 'failed' | 'ended' = 'open';
 
@@ -36,11 +38,13 @@ export class UnfinishedWrite implements PendingObject {
       file,
       capabilities,
       digestBy,
+      isBeside,
     }: {
       readonly files: WriteFiles;
       readonly file: WritableFile;
       readonly capabilities: FileSystemCapabilities;
       readonly digestBy: BeginOptions['digestBy'];
+      readonly isBeside: boolean;
     },
   ) {
     this.key = files.record.key;
@@ -50,6 +54,7 @@ export class UnfinishedWrite implements PendingObject {
     this.#files = files;
     this.#file = file;
     this.#capabilities = capabilities;
+    this.#isBeside = isBeside;
     this.#digestBy = digestBy ?? 'store';
     this.#hash = this.#digestBy === 'store' ? createHash('sha256') : undefined;
     this.#progress = new DurableProgress(file, () => Promise.all([files.directory.sync(), syncWriteDirectories(context)]), {
@@ -58,16 +63,20 @@ export class UnfinishedWrite implements PendingObject {
     });
   }
 
-  /** Starts an empty write, in a new file. On success it owns the directory. */
+  /**
+   * Starts an empty write, in a new file. On success it owns the directory.
+   *
+   * @param options.isBeside another writer's data is there too, and stays unless this becomes the object
+   */
   static async create(
     context: StoreContext,
     root: StableRoot,
     files: WriteFiles,
-    { digestBy, signal }: Pick<BeginOptions, 'digestBy' | 'signal'>,
+    { digestBy, isBeside = false, signal }: Pick<BeginOptions, 'digestBy' | 'signal'> & { readonly isBeside?: boolean },
   ): Promise<UnfinishedWrite> {
     const capabilities = await context.fileSystem.capabilities(signal);
     const file = await files.directory.create(files.record.data, signal);
-    return new UnfinishedWrite(context, root, { files, file, capabilities, digestBy });
+    return new UnfinishedWrite(context, root, { files, file, capabilities, digestBy, isBeside });
   }
 
   get durableBytes(): number {
@@ -118,7 +127,7 @@ export class UnfinishedWrite implements PendingObject {
   async commit(digest: CommitDigest, { signal }: CallOptions = {}): Promise<ObjectInfo> {
     this.#assertOpen();
     this.#state = 'ended';
-    let committed = false;
+    let [committed, isThere] = [false, false];
     try {
       signal?.throwIfAborted();
       this.#compare(digest);
@@ -128,15 +137,19 @@ export class UnfinishedWrite implements PendingObject {
       await this.#doing('committing', undefined, () => this.#commitFile());
       committed = true;
       return info;
+    } catch (error) {
+      // What another writer has left is of no more use.
+      isThere = isStoreError(error, 'exists');
+      throw error;
     } finally {
-      await this.#end(committed);
+      await this.#end({ committed, isThere });
     }
   }
 
   async discard(): Promise<void> {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    await this.#end(false);
+    await this.#end({ committed: false, isThere: false });
   }
 
   async suspend(): Promise<void> {
@@ -247,16 +260,20 @@ export class UnfinishedWrite implements PendingObject {
   }
 
   /** A failure to remove the rest must not hide the result of the write: `pending` lists what is left. */
-  async #end(committed: boolean): Promise<void> {
+  async #end({ committed, isThere }: { readonly committed: boolean; readonly isThere: boolean }): Promise<void> {
     try {
       const { data, mark } = this.#files.record;
+      const { directory } = this.#files;
+      const own = mark === undefined ? [data] : [data, mark];
+      if (this.#isBeside && !committed && !isThere) {
+        await this.#progress.end();
+        await Promise.all(own.map((name) => orMissing(directory.remove(name))));
+        return;
+      }
       // If its own file is gone, another writer has taken over the directory.
-      const isOwn = committed || (await this.#files.directory.find([data])) !== undefined;
+      const isOwn = committed || (await directory.find([data])) !== undefined;
       await this.#progress.end();
-      await Promise.all([
-        this.#close(),
-        isOwn ? removeWriteDirectory(this.#context, this.token, mark === undefined ? [data] : [data, mark]) : undefined,
-      ]);
+      await Promise.all([this.#close(), isOwn ? removeWriteDirectory(this.#context, this.token, own) : undefined]);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       this.#context.warnOnce(`cannot remove the unfinished write ${this.token} of ${this.key} from ${this.#context.shown}: ${why}`);

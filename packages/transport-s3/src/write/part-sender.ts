@@ -66,6 +66,11 @@ export class PartSender {
     return this.#stored.toSorted((a, b) => a.number - b.number);
   }
 
+  /** Settles when the requests that are running now have ended. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#running);
+  }
+
   /** Cuts the running requests, and waits until all have ended. */
   async stop(reason: unknown): Promise<void> {
     this.#failed.abort(reason);

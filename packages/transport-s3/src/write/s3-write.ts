@@ -34,7 +34,7 @@ export interface WriteOptions {
   readonly onEnd: () => void;
 }
 
-/** How long a discarded write waits for a request that could still commit the object, before it cuts it. */
+/** How long the end of a write waits for requests of which the outcome counts, before it cuts them. */
 const GRACE_MS = 5000;
 
 /** Writes one object: sends parts while the next one fills; an object that fits into one part becomes one PutObject. */
@@ -165,6 +165,9 @@ export class S3Write implements PendingObject {
     if (this.#state === 'committed' || this.#state === 'discarded') return;
     this.#state = 'left';
     this.#cut.abort(this.#discarded());
+    // Parts that are on their way are durable soon; one that was cut could still arrive while the upload is salvaged. Where the service
+    // cannot be reached, one of them has failed, which has ended the others.
+    await withinGrace(this.#sender.idle());
     await this.#sender.stop(this.#discarded());
     this.#release();
     this.#options.onEnd();
@@ -314,9 +317,7 @@ export class S3Write implements PendingObject {
   /** Undoes a commit with any outcome: afterwards the key does not have this write's object. */
   async #takeBack(): Promise<void> {
     if (this.#committing === undefined) return;
-    const over = new AbortController();
-    await Promise.race([this.#committing.then(ignore, ignore), delay(GRACE_MS, undefined, { signal: over.signal }).catch(ignore)]);
-    over.abort();
+    await withinGrace(this.#committing);
     this.#cut.abort(this.#discarded());
     await this.#committing.catch(ignore);
     const { bucket } = this.#context;
@@ -364,4 +365,11 @@ export class S3Write implements PendingObject {
       hint: 'For a service with a higher limit set maxObjectSize=, with equal parts a larger partSize=; or use a codec that compresses better.',
     });
   }
+}
+
+/** Waits until it has settled, but no longer than {@link GRACE_MS}. */
+async function withinGrace(work: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([work.then(ignore, ignore), delay(GRACE_MS, undefined, { signal: over.signal }).catch(ignore)]);
+  over.abort();
 }
