@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -206,6 +206,9 @@ describe('on PostgreSQL', () => {
     // Two planners at once plan the same.
     await Promise.all([json('planner', '--once', ...owner), json('planner', '--once', ...owner)]);
     expect(await json('planner', '--once', ...owner)).toMatchObject({ added: 0, dropped: 0, findings: 0 });
+    await writeFile(home.file('instances', 'web3.yaml'), 'name: [');
+    expect(await fleet('planner', '--once', ...owner)).toMatchObject({ exitCode: 16, stderr: expect.stringContaining('web3.yaml') });
+    await rm(home.file('instances', 'web3.yaml'));
     const { child, said } = startAgent(...agent);
     await expect.poll(said, PATIENTLY).toContain('web1 (policy nightly): exported');
     await expect.poll(said, PATIENTLY).toContain('web2 (policy nightly): failed');

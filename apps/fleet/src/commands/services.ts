@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { asFirstError, GantryError, openStateDirectory, pause, sideBySide } from '@gantry/core';
+import { asFirstError, ERROR_EXIT_CODES, GantryError, openStateDirectory, pause, sideBySide } from '@gantry/core';
 import { Agent } from '../agent/agent.ts';
 import { Ledger } from '../agent/ledger.ts';
 import type { Context } from '../command-line/context.ts';
@@ -48,7 +48,8 @@ export async function runPlanner(context: Context, options: PlannerOptions): Pro
   if (options.once === true) {
     await using queue = await openPostgres({ url, warn: output.warn });
     const result = await plannerOf(context, queue, planning).turn();
-    const { added, dropped, findings } = result;
+    const { added, dropped, findings, problems } = result;
+    if (problems > 0) context.exitWith(ERROR_EXIT_CODES.PARTLY_DONE);
     output.result({ operation: 'planner', ...result }, [`${added} added, ${dropped} taken back, ${findings} new findings`]);
     return;
   }

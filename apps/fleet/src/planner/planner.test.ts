@@ -82,9 +82,9 @@ async function jobs(): Promise<readonly string[]> {
 test('what the policies want is planned once; a policy without a window is named once', async () => {
   await configure(`  hourly: { instances: ${home.file('instances')}/, stores: /s }`);
   const own = planner();
-  expect(await own.turn(NOW)).toEqual({ added: 2, dropped: 0, findings: 0 });
-  expect(await own.turn(NOW)).toEqual({ added: 0, dropped: 0, findings: 0 });
-  expect(await planner().turn(NOW)).toEqual({ added: 0, dropped: 0, findings: 0 });
+  expect(await own.turn(NOW)).toEqual({ added: 2, dropped: 0, findings: 0, problems: 0 });
+  expect(await own.turn(NOW)).toEqual({ added: 0, dropped: 0, findings: 0, problems: 0 });
+  expect(await planner().turn(NOW)).toEqual({ added: 0, dropped: 0, findings: 0, problems: 0 });
   expect(await jobs()).toEqual(['web1 n1 waiting', 'web2 n1 waiting']);
   // Once by each planner.
   const message = 'policy hourly has no window: a fleet does not run it by itself';
@@ -107,10 +107,10 @@ test('instances that are on another node now wait there, those that began stay; 
   const [attempt] = await queue.take('n1', 1);
   const started = attempt?.data.instance ?? '';
   const waits = started === 'web1' ? 'web2' : 'web1';
-  expect(await planner('n2').turn(NOW)).toEqual({ added: 1, dropped: 1, findings: 0 });
+  expect(await planner('n2').turn(NOW)).toEqual({ added: 1, dropped: 1, findings: 0, problems: 0 });
   const expected = [`${started} n1 running`, `${waits} n1 lost`, `${waits} n2 waiting`];
   expect(await jobs()).toEqual(expected.toSorted());
-  expect(await planner('n9').turn(NOW)).toMatchObject({ added: 0, dropped: 0 });
+  expect(await planner('n9').turn(NOW)).toMatchObject({ added: 0, dropped: 0, problems: 1 });
   expect(notes).toEqual(['n9 is not a node of the fleet: 2 instances there are not exported']);
 });
 
@@ -118,16 +118,16 @@ test('a window that passed without a turn is recorded once, and its jobs are tak
   await configure();
   const own = planner();
   await own.turn(NOW);
-  expect(await own.turn(later(3))).toEqual({ added: 0, dropped: 2, findings: 2 });
-  expect(await own.turn(later(4))).toEqual({ added: 0, dropped: 0, findings: 0 });
-  expect(await planner().turn(later(4))).toEqual({ added: 0, dropped: 0, findings: 0 });
+  expect(await own.turn(later(3))).toEqual({ added: 0, dropped: 2, findings: 2, problems: 0 });
+  expect(await own.turn(later(4))).toEqual({ added: 0, dropped: 0, findings: 0, problems: 0 });
+  expect(await planner().turn(later(4))).toEqual({ added: 0, dropped: 0, findings: 0, problems: 0 });
   const reason = 'its turn did not come before the window ended';
   expect(await queue.findings(new Date(0))).toMatchObject([
     { kind: 'missed', reason },
     { kind: 'missed', reason },
   ]);
   // The next night is a new one.
-  expect(await own.turn(later(24))).toMatchObject({ added: 2, findings: 0 });
+  expect(await own.turn(later(24))).toMatchObject({ added: 2, findings: 0, problems: 0 });
 });
 
 test('an instance whose old node has started its export while it was to be taken back is not exported on the new one too', async () => {
@@ -138,7 +138,7 @@ test('an instance whose old node has started its export while it was to be taken
     await queue.take('n1', 2);
     return await queue.drop(job);
   });
-  expect(await planner('n2').turn(NOW)).toEqual({ added: 0, dropped: 0, findings: 0 });
+  expect(await planner('n2').turn(NOW)).toEqual({ added: 0, dropped: 0, findings: 0, problems: 0 });
   drop.mockRestore();
   expect(await jobs()).toEqual(['web1 n1 running', 'web2 n1 running']);
 });
@@ -153,7 +153,7 @@ test('what a user has tried again after its window stays; what waits for its nex
   await queue.reject(first, { outcome: 'failed', code: 'OS_NOT_FOUND' });
   expect(await queue.redrive(first)).toBe(true);
   await queue.giveBack(second, { output: { outcome: 'failed', code: 'STORE_FAILED' }, delaySeconds: 300, costsAttempt: true });
-  expect(await own.turn(later(3))).toEqual({ added: 0, dropped: 0, findings: 0 });
+  expect(await own.turn(later(3))).toEqual({ added: 0, dropped: 0, findings: 0, problems: 0 });
   const found = await queue.jobs(new Date(0), NOW);
   expect(found.find(({ id }) => id === first.id)).toMatchObject({ state: 'waiting' });
   expect(found.find(({ id }) => id === second.id)).toMatchObject({ state: 'failed', output: { code: 'STORE_FAILED' } });
@@ -179,10 +179,10 @@ test.runIf(ALL_VARIANTS)('an export that still runs in the next window is record
   await sql('UPDATE gantry_jobs.job SET start_after = now()');
   const [attempt] = await queue.take('n1', 1);
   if (attempt === undefined) throw new Error('there is one');
-  expect(await own.turn(later(24))).toEqual({ added: 0, dropped: 0, findings: 1 });
+  expect(await own.turn(later(24))).toEqual({ added: 0, dropped: 0, findings: 1, problems: 0 });
   expect(await queue.findings(new Date(0))).toMatchObject([
     { kind: 'overrun', instance: 'web1', reason: expect.stringContaining('still runs on n1') },
   ]);
   await queue.complete(attempt, { outcome: 'exported' });
-  expect(await own.turn(later(24))).toEqual({ added: 1, dropped: 0, findings: 0 });
+  expect(await own.turn(later(24))).toEqual({ added: 1, dropped: 0, findings: 0, problems: 0 });
 });

@@ -25,6 +25,8 @@ export interface PlanResult {
   readonly dropped: number;
   /** New ones. */
   readonly findings: number;
+  /** How many sources, instances and hosts it could not plan, each of which it has said. */
+  readonly problems: number;
 }
 
 const DAY_MS = 24 * 3_600_000;
@@ -64,6 +66,7 @@ export class Planner {
     const stores = new Map(policies.map((policy) => [policy.name, policy.stores.filter(isName)]));
     const placed = onNodes(instances, await queue.nodes(), { stores, lastGood: this.#lastGood }, say);
     const plan = planFleet({ policies, instances: placed, known: jobs.flatMap(asKnown), now });
+    const problemCount = said.size;
     for (const name of plan.withoutWindow) say(`policy ${name} has no window: a fleet does not run it by itself`);
     for (const message of said) if (!this.#said.has(message)) note(message);
     this.#said = said;
@@ -76,7 +79,7 @@ export class Planner {
     const findings = await this.#note(plan.findings);
     await queue.forget(now);
     if (trouble !== undefined) throw trouble.error;
-    return { added, dropped, findings };
+    return { added, dropped, findings, problems: problemCount };
   }
 
   async #carryOut({ add, drop, fail }: FleetPlan): Promise<Pick<PlanResult, 'added' | 'dropped'>> {
