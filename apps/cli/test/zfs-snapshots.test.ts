@@ -97,8 +97,8 @@ zfs list -H -t snapshot -o name | grep -c gantry- >&2; echo "device $EXPORT_DEVI
     const { exitCode, stderr } = await bench.gantry(`export ${await bench.describe('looks', disks, 'looks')} /run/exports`);
     expect(exitCode, stderr).toBe(0);
     expect(stderr).toContain('snapshot of 3 disks (zfs)');
-    expect(stderr).toMatch(/device \/var\/cache\/gantry\/scratch\/gantry-\S+-0\.zfs\/sub\/copy\.img/);
-    expect(stderr).toMatch(/device \/var\/cache\/gantry\/scratch\/gantry-\S+-1\.zfs\/sub\/more\.img/);
+    expect(stderr).toMatch(/device \/var\/cache\/gantry\/scratch\/gantry-\S+-0\.zfs\/fs\/sub\/copy\.img/);
+    expect(stderr).toMatch(/device \/var\/cache\/gantry\/scratch\/gantry-\S+-1\.zfs\/fs\/sub\/more\.img/);
     expect(stderr).toMatch(/device \/dev\/zvol\/tank\/gantry-\S+-2\b/);
     expect(stderr).toMatch(/^.*\b2$/m);
     await bench.machine.run('rm -r /run/exports');

@@ -1,7 +1,7 @@
 import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, OWN_NODE_SQL, OWN_QUEUE_SQL, SHARED_QUEUE_SQL } from './names.ts';
 
 /** The longest output of an attempt, as text, that a node may write, and that is read. */
-export const MAX_OUTPUT_BYTES = 64 * 1024;
+export const MAX_OUTPUT_BYTES: number = 64 * 1024;
 
 /** The version of the tables of {@link FLEET_TABLES}. */
 export const FLEET_VERSION = 1;

@@ -1,4 +1,5 @@
 import { readFile, realpath, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { unescapeField } from '../../disks/kernel-users.ts';
 import { errorText } from '../../report/error-text.ts';
@@ -37,16 +38,27 @@ export async function releaseSnapshot(held: HeldSnapshot, signal: AbortSignal): 
   await whileBusy(() => destroy(snapshot, signal), signal);
 }
 
-/** Idempotent. */
+/** Where the file system is mounted: below `directory`, which nobody else may enter. The root of what is mounted may be open to all. */
+export function mountPoint(directory: string): string {
+  return join(directory, 'fs');
+}
+
+/** Idempotent. @param directory in which a file system is mounted, or was to be */
 export async function removeMount(directory: string, signal: AbortSignal): Promise<void> {
   try {
     // The kernel names mount points without links.
     const path = await realpath(directory);
-    if (await isMounted(path)) await whileBusy(() => unmount(path, signal), signal);
+    const mounted = mountPoint(path);
+    if (await isMounted(mounted)) await whileBusy(() => unmount(mounted, signal), signal);
+    await rmdir(mounted).catch(unlessMissing);
     await rmdir(path);
   } catch (error) {
     if (errnoName(error) !== 'ENOENT') throw error;
   }
+}
+
+function unlessMissing(error: unknown): void {
+  if (errnoName(error) !== 'ENOENT') throw error;
 }
 
 /** The fifth field of each line is the mount point (proc_pid_mountinfo(5)). */

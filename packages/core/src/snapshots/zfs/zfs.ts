@@ -19,7 +19,7 @@ import { defaultScratch, makeDefaultScratch } from '../scratch-directory.ts';
 import { createClone, createSnapshots, mountSnapshot, poolGuid } from './commands.ts';
 import type { DatasetPlan } from './plan.ts';
 import { cloneName, describePlan, lookAtFill, needOf, planPath, poolOf, whyTooLittle } from './plan.ts';
-import { releaseSnapshot, removeMount } from './release-dataset.ts';
+import { mountPoint, releaseSnapshot, removeMount } from './release-dataset.ts';
 import { volumeName } from './volume-name.ts';
 
 /*
@@ -42,7 +42,7 @@ const dataSchema = z.object({
   datasetGuid: z.string().regex(/^\d+$/),
   /** What follows the `@`. */
   name: z.string().regex(OURS),
-  /** Where its file system is mounted, for a disk that is a file: a directory of ours. */
+  /** In which its file system is mounted, for a disk that is a file: a directory of ours. */
   directory: z
     .string()
     .regex(/^\/(.*\/)?gantry-[\w.+-]+\.zfs$/s)
@@ -238,9 +238,11 @@ async function openFile(wanted: Wanted, context: SnapshotContext): Promise<Opene
   if (data.directory === undefined || found.kind !== 'file') throw new Error('it is not a file');
   await makeDefaultScratch(dirname(data.directory));
   await mkdir(data.directory, { mode: 0o700 });
+  const mounted = mountPoint(data.directory);
+  await mkdir(mounted, { mode: 0o700 });
   const started = (process: ProcessGroup): Promise<void> => remember([wanted], context, process);
-  await mountSnapshot(snapshotOf(wanted), data.directory, { signal: context.signal, started });
-  const path = join(data.directory, found.inside);
+  await mountSnapshot(snapshotOf(wanted), mounted, { signal: context.signal, started });
+  const path = join(mounted, found.inside);
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const stats = await file.stat({ bigint: true });
