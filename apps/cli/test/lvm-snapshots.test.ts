@@ -1,5 +1,4 @@
-import type { ScriptOutcome } from '@gantry/testkit';
-import { ALL_VARIANTS, WRITER_PAUSE_MS } from '@gantry/testkit';
+import { ALL_VARIANTS } from '@gantry/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { SnapshotMachine } from './snapshot-machine.ts';
 import { startSnapshotMachine } from './snapshot-machine.ts';
@@ -21,14 +20,6 @@ lvcreate -q --type thin-pool -L 96M -n pool vg
 for name in thin thin-copy; do lvcreate -q -V 64M -T vg/pool -n $name; done
 for name in data thin; do mkfs.ext4 -q -E nodiscard /dev/vg/$name; done
 mount /dev/vg/data /mnt/a; mount /dev/vg/thin /mnt/b`;
-
-/** Numbers its writes: each goes to all file systems and is synced there before the next one. */
-const writer = (...mounts: readonly string[]): string => `number=0; rm -f /run/number
-while :; do
-  number=$((number + 1))
-  for at in ${mounts.join(' ')}; do echo $number >$at/$((number % 40)); sync $at/$((number % 40)); done
-  echo $number >/run/number.new; mv /run/number.new /run/number${WRITER_PAUSE_MS === 0 ? '' : `; sleep ${WRITER_PAUSE_MS / 1000}`}
-done`;
 
 /** More than the space of the snapshots that it is used with. */
 const overwrite = (volume: string, mebibytes: number): string =>
@@ -58,63 +49,25 @@ describe('snapshots of logical volumes', () => {
     return (await bench.machine.run('lvs --noheadings -o lv_name @gantry; dmsetup ls | grep ^gantry; :')).stdout.trim();
   }
 
-  /** Commands that run before the snapshots are taken, and after. */
-  async function configure({ freeze = 'true', thaw = 'true' }): Promise<string> {
-    const command = (text: string): readonly string[] => ['sh', '-c', text.replaceAll(/[{}]/g, '$&$&')];
-    const config = JSON.stringify({ freeze: command(freeze), thaw: command(thaw) });
-    await bench.machine.run(`cat >/run/snapshots.yaml <<'END'\n${config}\nEND`);
-    return '--snapshot-config /run/snapshots.yaml';
-  }
-
-  async function defineOs(name: string, exportScript: string): Promise<void> {
-    await bench.machine.run(`mkdir -p /run/os/${name}; cd /run/os/${name}; echo 20 >ganeti_api_version; : >parameters.list
-for script in create import verify rename; do printf '#!/bin/sh\\n' >$script; done
-cat >export <<'END'\n#!/bin/sh\n${exportScript}\nEND\nchmod 755 create import verify rename export`);
-  }
-
   async function exportedNames(): Promise<string> {
     return (await bench.machine.run('ls -A /run/exports 2>/dev/null | grep -v gantry-store.json; :')).stdout.trim();
   }
 
-  /** Exports while numbers are written to file systems, and notes which was synced before the snapshots and after. */
-  async function exportLoaded(source: string, ...mounts: readonly string[]): Promise<ScriptOutcome> {
-    await bench.machine.run(`(${writer(...mounts)}) >/dev/null 2>&1 & echo $! >/run/writer; until [ -e /run/number ]; do sleep 0.1; done`);
-    const config = await configure({ freeze: 'cp /run/number /run/before', thaw: 'cp /run/number /run/after' });
-    const outcome = await bench.gantry(`export ${source} /run/exports --snapshot-size 32M ${config}`);
-    await bench.machine.run('kill $(cat /run/writer)');
-    expect(outcome.exitCode, outcome.stderr).toBe(0);
-    return outcome;
-  }
-
-  /** Mounting replays the journal; a check after that finds nothing wrong. */
-  async function expectRecovered(...devices: readonly string[]): Promise<void> {
-    const { stdout } = await bench.machine.run(`set -e; cat /run/before /run/after; mkdir -p /mnt/copy
-for device in ${devices.join(' ')}; do
-  mount $device /mnt/copy; cat /mnt/copy/[0-9]* | sort -n | tail -n 1; umount /mnt/copy; e2fsck -fn $device >/dev/null 2>&1
-done; rm -r /run/exports`);
-    const [before = NaN, after = NaN, ...found] = stdout.trim().split('\n').map(Number);
-    expect(found).toHaveLength(devices.length);
-    for (const number of found) {
-      expect(number).toBeGreaterThanOrEqual(before);
-      expect(number).toBeLessThanOrEqual(after + 1);
-    }
-  }
-
   test('hold what was synced when they were taken, classic and thin ones, and the file systems recover', async () => {
     const source = await bench.describe('loaded', ['/dev/vg/data', '/dev/vg/thin']);
-    const { stdout, stderr } = await exportLoaded(source, '/mnt/a', '/mnt/b');
+    const { stdout, stderr } = await bench.exportLoaded(source, ['/mnt/a', '/mnt/b'], '--snapshot-size 32M');
     expect(stderr).toContain('snapshot of 2 disks (lvm)');
     expect(stderr).toMatch(/2 snapshots taken within \d+ ms/);
 
     const target = await bench.describe('recovered', ['/dev/vg/copy', '/dev/vg/thin-copy']);
     const imported = await bench.gantry(`import /run/exports ${lastLine(stdout)} --to ${target}`);
     expect(imported.exitCode, imported.stderr).toBe(0);
-    await expectRecovered('/dev/vg/copy', '/dev/vg/thin-copy');
+    await bench.expectRecovered('/dev/vg/copy', '/dev/vg/thin-copy');
   });
 
   describe('that overflow fail the export, and nothing of it is visible,', () => {
     test.skipIf(!ALL_VARIANTS)('where the disk is read as it is', async () => {
-      const config = await configure({ thaw: overwrite('copy', 16) });
+      const config = await bench.configure({ thaw: overwrite('copy', 16) });
       const source = await bench.describe('full', ['/dev/vg/copy']);
       const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M ${config}`);
       expect(stderr).toMatch(/the snapshot of disk 0 was lost while it was read: vg\/gantry-\S+-0 is full \[SNAPSHOT_FULL\]/);
@@ -128,7 +81,7 @@ done; rm -r /run/exports`);
       ['and the script fails for it', `${overwrite('copy', 16)}; cat "$EXPORT_DEVICE"`],
     ];
     test.each(ALL_VARIANTS ? variants : variants.slice(0, 1))('%s', async (_, exportScript) => {
-      await defineOs('overflow', exportScript);
+      await bench.defineOs('overflow', exportScript);
       const source = await bench.describe('full', ['/dev/vg/copy'], 'overflow');
       const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M`);
       expect(stderr).toMatch(/was lost while it was read: .* is full.*\[SNAPSHOT_FULL\]/s);
@@ -138,7 +91,7 @@ done; rm -r /run/exports`);
   });
 
   test.skipIf(!ALL_VARIANTS)('that are nearly full are warned of', async () => {
-    const config = await configure({ thaw: overwrite('copy', 7) });
+    const config = await bench.configure({ thaw: overwrite('copy', 7) });
     const source = await bench.describe('nearly', ['/dev/vg/copy']);
     const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports --snapshot-size 8M ${config}`);
     expect(stderr).toMatch(/warning: disk 0: vg\/gantry-\S+-0 is \d\d % full/);
@@ -158,7 +111,7 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
       ],
     ];
     test.each(ALL_VARIANTS ? variants : variants.slice(0, 1))('%s', async (_, kill) => {
-      await defineOs('waits', 'touch /run/reading; sleep 1000000');
+      await bench.defineOs('waits', 'touch /run/reading; sleep 1000000');
       const source = await bench.describe('killed', ['/dev/vg/data'], 'waits');
       const start = `rm -f /run/reading; $GANTRY export ${source} /run/exports --snapshot-size 16M >/dev/null 2>&1 & gantry=$!`;
       await bench.script(`${start}\n${kill}; wait $gantry`).outcome;
@@ -175,8 +128,8 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
   });
 
   test.skipIf(!ALL_VARIANTS)('that somebody else removes while they are read fail the export', async () => {
-    const config = await configure({ thaw: 'true' });
-    await defineOs('removes', 'cat "$EXPORT_DEVICE"; dmsetup remove --force --retry $(basename $(ls /dev/mapper/vg-gantry*[0-9]))');
+    const config = await bench.configure({ thaw: 'true' });
+    await bench.defineOs('removes', 'cat "$EXPORT_DEVICE"; dmsetup remove --force --retry $(basename $(ls /dev/mapper/vg-gantry*[0-9]))');
     const source = await bench.describe('removed', ['/dev/vg/idle'], 'removes');
     const { exitCode, stderr } = await bench.gantry(`export ${source} /run/exports ${config} --snapshot-size 8M`);
     expect(stderr).toMatch(/the snapshot of disk 0 was lost while it was read.*\[SNAPSHOT_FAILED\]/s);
@@ -185,7 +138,7 @@ until set -- /dev/mapper/vg-gantry*; [ -e "$1" ]; do :; done; kill -KILL $gantry
   });
 
   test('of thin volumes are given up before their pool is full, and guests go on', async () => {
-    const config = await configure({ thaw: fillPool(97) });
+    const config = await bench.configure({ thaw: fillPool(97) });
     const { exitCode, stderr } = await bench.gantry(`export ${await bench.describe('thin', ['/dev/vg/thin'])} /run/exports ${config}`);
     expect(stderr).toMatch(/was lost while it was read: the data space of thin pool vg\/pool is 9\d % full \[SNAPSHOT_FULL\]/);
     expect(exitCode).toBe(5);
@@ -227,7 +180,7 @@ vgcfgbackup -q -f /run/ro.conf ro; sed -i 's/"RESIZEABLE", "READ", "WRITE"/"RESI
 
     test.skipIf(!ALL_VARIANTS)('because the volume has vanished say so', async () => {
       await bench.machine.run('lvcreate -q -y -Wn -L 8M -n gone vg');
-      const config = await configure({ freeze: 'lvremove -q -y vg/gone' });
+      const config = await bench.configure({ freeze: 'lvremove -q -y vg/gone' });
       const { stderr, exitCode } = await bench.gantry(`export ${await bench.describe('gone', ['/dev/vg/gone'])} /run/exports ${config}`);
       expect(stderr).toMatch(
         /cannot take a snapshot of disk 0 \(\/dev\/vg\/gone\): lvcreate failed .*LV gone not found in Volume group vg/,
@@ -262,7 +215,7 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
 
     test.skipIf(!ALL_VARIANTS)('show nothing of an old volume where the script does not write', async () => {
       await bench.machine.run(`lvcreate -q -y -Wn -L 64M -n old vg; ${overwrite('old', 64)}; lvremove -q -y vg/old`);
-      await defineOs('sparse', 'cat "$EXPORT_DEVICE"');
+      await bench.defineOs('sparse', 'cat "$EXPORT_DEVICE"');
       await bench.machine.run(
         `printf '#!/bin/sh\\nexec cat >/dev/null\\n' >/run/os/sparse/import; chmod 755 /run/os/sparse/import; truncate -s 8M /run/sparse.img`,
       );
@@ -273,7 +226,7 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
     });
 
     test.skipIf(!ALL_VARIANTS)('are removed by their UUIDs: one that somebody has made in the place of another stays', async () => {
-      await defineOs('replaced', 'cat "$EXPORT_DEVICE"');
+      await bench.defineOs('replaced', 'cat "$EXPORT_DEVICE"');
       await bench.machine.run(
         `printf '#!/bin/sh\\ncat >/dev/null; n=$(lvs --noheadings -o lv_name vg | grep -o "gantry-.*-new0-.*"); lvrename -q vg $n moved; lvcreate -q -y -Wn -L 8M -n made vg; lvcreate -q -y -Wn -L 8M -n $n vg; exit 3\\n' >/run/os/replaced/import; chmod 755 /run/os/replaced/import; truncate -s 8M /run/replaced.img`,
       );
@@ -287,7 +240,7 @@ head -c 9000000 /dev/urandom >/run/odd.img`);
     });
 
     test('are removed if it fails, and after a kill by the next run', async () => {
-      await defineOs('waits', 'cat "$EXPORT_DEVICE"');
+      await bench.defineOs('waits', 'cat "$EXPORT_DEVICE"');
       await bench.machine.run(
         `printf '#!/bin/sh\\ntouch /run/reading; sleep 1000000\\n' >/run/os/waits/import; chmod 755 /run/os/waits/import`,
       );
@@ -328,7 +281,11 @@ drbdsetup primary 1 --force; mkfs.ext4 -q /dev/drbd1; mkdir -p /mnt/drbd; mount 
     });
 
     test('hold what was synced on the primary when they were taken, and have the size of the disk', async () => {
-      const { stdout, stderr } = await exportLoaded(await bench.describe('drbd', ['/dev/drbd1']), '/mnt/drbd');
+      const { stdout, stderr } = await bench.exportLoaded(
+        await bench.describe('drbd', ['/dev/drbd1']),
+        ['/mnt/drbd'],
+        '--snapshot-size 32M',
+      );
       expect(stderr).toContain('snapshot of 1 disk (drbd)');
       // The volume is larger, by the metadata of DRBD at its end.
       await bench.machine.run('truncate -s $(blockdev --getsize64 /dev/drbd1) /run/copy.img');
@@ -336,12 +293,12 @@ drbdsetup primary 1 --force; mkfs.ext4 -q /dev/drbd1; mkdir -p /mnt/drbd; mount 
       const imported = await bench.gantry(`import /run/exports ${lastLine(stdout)} --to ${target}`);
       expect(imported.exitCode, imported.stderr).toBe(0);
       await bench.machine.run('losetup /dev/loop0 /run/copy.img');
-      await expectRecovered('/dev/loop0');
+      await bench.expectRecovered('/dev/loop0');
       await bench.machine.run('losetup -d /dev/loop0; rm /run/copy.img');
     });
 
     test.skipIf(!ALL_VARIANTS)('are named and cleared after a kill, with what stands upon them', async () => {
-      await defineOs('waits', 'touch /run/reading; sleep 1000000');
+      await bench.defineOs('waits', 'touch /run/reading; sleep 1000000');
       const source = await bench.describe('drbd', ['/dev/drbd1'], 'waits');
       await bench.script(`rm -f /run/reading; $GANTRY export ${source} /run/exports --snapshot-size 16M >/dev/null 2>&1 & gantry=$!
 until [ -e /run/reading ]; do sleep 0.1; done; kill -KILL $gantry; wait $gantry`).outcome;
