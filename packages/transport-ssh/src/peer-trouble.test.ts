@@ -11,7 +11,7 @@ import {
   PATIENTLY,
   startSshServer,
 } from '@gantry/testkit';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import {
   ENGINES,
   digestOf,
@@ -141,7 +141,9 @@ describe.each(ENGINES)('by %s', (engine) => {
     await using first = await startSshServer();
     const before = await open(first.address(store, { engine }));
     const pending = await before.begin('disk0');
-    await pending.append(pieces(70));
+    await pending.append(pieces(128));
+    // A peer that is killed may have made more durable than it has said.
+    await vi.waitUntil(() => pending.durableBytes > 0, { timeout: 60_000 });
     await using again = await startSshServer({ like: first });
     await first.kill();
     expect(await failureOf(pending.append(pieces(64)))).toMatchObject({ code: 'unavailable', key: 'disk0' });
@@ -154,10 +156,10 @@ describe.each(ENGINES)('by %s', (engine) => {
       { token: pending.token, key: 'disk0', durableBytes: pending.durableBytes },
     ]);
     await using resumed = await after.resume(pending.token);
-    await resumed.append(piecesFrom(resumed.durableBytes, 70));
-    await resumed.commit(await digestOf(70));
+    await resumed.append(piecesFrom(resumed.durableBytes, 128));
+    await resumed.commit(await digestOf(128));
     expect(await readdir(store)).toEqual(['disk0']);
-    expect(await readDigest(after, 'disk0')).toBe((await digestOf(70)).sha256);
+    expect(await readDigest(after, 'disk0')).toBe((await digestOf(128)).sha256);
   });
 
   test.concurrent('killed sessions: the next call opens a new one', async () => {

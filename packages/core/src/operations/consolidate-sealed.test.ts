@@ -8,6 +8,7 @@ import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
+import { formatExportReference, makeExportId, parseExportId } from '../exports/export-id.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
 import { LINEAGE_MANIFEST_VERSION } from '../exports/manifest.ts';
 import { openExport } from '../exports/open-export.ts';
@@ -54,6 +55,12 @@ async function sealedDays(): Promise<Sealed> {
   return { bench, days: [first, second], disk, [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose]() };
 }
 
+/** The id of the next export of the same second: whether the second day began within the second of the first is chance. */
+function nextIdOf(id: string): string {
+  const { started, ordinal } = parseExportId(id) ?? expect.fail(`${id} has no time`);
+  return makeExportId(started, ordinal + 1);
+}
+
 async function keysBelow(store: Store, reference: string): Promise<readonly string[]> {
   const prefix = `${reference.replace('@', '/')}/`;
   return (await keysOf(store, prefix)).map((key) => key.slice(prefix.length));
@@ -65,10 +72,11 @@ test('becomes a sealed full one that its recipients read, also by hand, and the 
   const { store } = bench;
   const [first = '', second = ''] = sealed.days;
   const before = await openExport(opened(store), second);
+  const id = nextIdOf(before.id);
   const result = await consolidateExport({ store: opened(store), export: second, recipients });
   expect(result).toMatchObject({
     from: second,
-    reference: `${second}-2`,
+    reference: formatExportReference(before.instance, id),
     consolidated: true,
     removed: true,
     plainBytes: disk.length,
@@ -77,7 +85,7 @@ test('becomes a sealed full one that its recipients read, also by hand, and the 
   });
   const after = await openExport(opened(store), result.reference);
   expect(after.manifest).toMatchObject({ version: 4, instance: before.manifest?.instance, sealed: { recipients: recipients.texts } });
-  expect(after.manifest?.dumps[0]?.map?.packs).toMatchObject([{ exportId: `${before.id}-2`, name: 'disk0.zst.age' }]);
+  expect(after.manifest?.dumps[0]?.map?.packs).toMatchObject([{ exportId: id, name: 'disk0.zst.age' }]);
   expect(await keysBelow(store, result.reference)).toEqual([
     'SHA256SUMS',
     'disk0.map.age',
