@@ -100,6 +100,13 @@ const LAYOUT_GUARDS: readonly Mutant[] = mutantsOf('packages/core/src/exports', 
     'sink',
   ],
   [
+    'what an exporter cannot remove has a claim',
+    'held-claim.ts',
+    'if (claimed === undefined && isStoreError(error)) await this.#claimAgain(signal);',
+    '',
+    'unfinished',
+  ],
+  [
     'an id at which something is cannot be claimed',
     'claim.ts',
     'if (!(await allowWriteOnly(store, true, () => isEmpty(store, prefix, options)))) return undefined;',

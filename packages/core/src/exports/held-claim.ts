@@ -1,5 +1,5 @@
 import type { CallOptions, Store } from '@gantry/transport';
-import { StoreError } from '@gantry/transport';
+import { isStoreError, StoreError } from '@gantry/transport';
 import { errorText } from '../report/error-text.ts';
 import type { Claim } from './claim.ts';
 import { readClaimText, removeClaim } from './claim.ts';
@@ -7,6 +7,7 @@ import { exportPrefix, formatExportReference } from './export-id.ts';
 import { CLAIM_FILE } from './layout.ts';
 import { withdrawExport } from './remove-export.ts';
 import { removeFiles } from './remove-files.ts';
+import { writeText } from './small-object.ts';
 import { allowWriteOnly } from './write-only.ts';
 
 /** Cleaning up has a time of its own, since it must run although the operation was ended. */
@@ -91,7 +92,7 @@ export class HeldClaim {
 
   /**
    * The export is given up. What others may have seen is withdrawn; else `removeRest` removes what was written, and then the claim goes: what
-   * cannot be removed stays marked as unfinished. Never rejects.
+   * cannot be removed stays marked as unfinished, also where somebody took the claim away. Never rejects.
    *
    * @param removeRest gets the text of the claim that is there
    * @param first what is this run's own, also if another has taken its place
@@ -108,7 +109,12 @@ export class HeldClaim {
         await withdrawExport(this.#store, { instance: this.#instance, id: this.id }, { signal });
         return;
       }
-      await removeRest(claimed, signal);
+      try {
+        await removeRest(claimed, signal);
+      } catch (error) {
+        if (claimed === undefined && isStoreError(error)) await this.#claimAgain(signal);
+        throw error;
+      }
       await this.remove([CLAIM_FILE], signal);
     });
   }
@@ -125,6 +131,20 @@ export class HeldClaim {
       message: `${name} of ${this.reference} was removed or changed by somebody else while ${this.#texts.meanwhile}`,
       hint: this.#texts.hint,
     });
+  }
+
+  /**
+   * Somebody took the claim away, and what was written since cannot be removed: without a claim, it would look like a damaged export, which
+   * no clean removes. Where a write may replace another claim, nothing is written.
+   */
+  async #claimAgain(signal: AbortSignal): Promise<void> {
+    if (!this.#store.capabilities.createOnly) return;
+    try {
+      await writeText(this.#store, `${this.prefix}${CLAIM_FILE}`, this.#claim.text, { signal, ifExists: 'fail' });
+    } catch (error) {
+      // Why the rest could not be removed is what is said.
+      if (!isStoreError(error)) throw error;
+    }
   }
 
   async #assertHeld(options: CallOptions): Promise<void> {

@@ -1,5 +1,5 @@
 import type { PendingInfo, UnfinishedOptions } from '@gantry/transport';
-import { thisProcess } from '@gantry/transport';
+import { StoreError, thisProcess } from '@gantry/transport';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import type { Store } from '@gantry/transport';
 import { describe, expect, test } from 'vitest';
@@ -302,6 +302,42 @@ describe('an export that is cleared while it is still at work, on another host',
     expect(await clearUnfinished(slow, found)).toBe('cleared');
     expect(outcomes).toEqual([expect.objectContaining({ code: 'integrity' })]);
     await writer[Symbol.asyncDispose]();
+    expect(await exportKeys(cleaner)).toEqual([]);
+  });
+
+  test.each([
+    [`list ${PREFIX}`, 'while it is looked at'],
+    [`remove ${PREFIX}disk0.img`, 'while its dumps go'],
+  ])('and whose place another run claims after %s, %s: that claim stays', async (call) => {
+    const memory = new Memory();
+    const { cleaner, found } = await atWork(memory, {});
+    const key = `${PREFIX}export.claim`;
+    const slow = watchedStore(cleaner, {
+      after: async (now) => {
+        if (now === call) await put(cleaner, key, '{"another":"run"}');
+      },
+    });
+    await clearUnfinished(slow, found);
+    expect(await get(cleaner, key)).toBe('{"another":"run"}');
+  });
+
+  test('with rights that do not let it remove: it claims what it has written since again, and clean clears that', async () => {
+    const memory = new Memory();
+    const { writer, cleaner, found } = await atWork(memory, {
+      before: (call) => {
+        if (call.startsWith('remove ')) throw new StoreError('denied', { message: 'access denied' });
+      },
+    });
+    expect(await clearUnfinished(cleaner, found)).toBe('cleared');
+    const key = `${PREFIX}export.claim`;
+    const dump = await writeDump(writer, 1, 'second');
+    await expect(writer.commit(sampleManifest(writer.id, [dump]))).rejects.toBeDefined();
+    await writer[Symbol.asyncDispose]();
+    expect(await exportKeys(cleaner)).toContain(`${PREFIX}disk1.img`);
+    await put(cleaner, key, (await get(cleaner, key)).replace(/"startTime": \d+/, '"startTime": 1'));
+    const [left] = await findUnfinished(cleaner);
+    if (left === undefined) return expect.unreachable();
+    expect(await clearUnfinished(cleaner, left)).toBe('cleared');
     expect(await exportKeys(cleaner)).toEqual([]);
   });
 

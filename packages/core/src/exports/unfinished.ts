@@ -163,9 +163,9 @@ async function clearClaimed(store: Store, prefix: string, unfinished: Unfinished
   const files = new Set<string>();
   for await (const { key } of store.list(prefix, options)) files.add(key.slice(prefix.length));
   const complete = files.has(MANIFEST_FILE);
-  const now = unfinished.owner === 'unknown' ? claim : await readClaimText(store, prefix, options);
+  const now = await readClaimText(store, prefix, options);
   if (isTaken(now)) return 'taken';
-  if (!complete && now === unfinished.claim) {
+  if (!complete && (unfinished.owner === 'unknown' || now === unfinished.claim)) {
     const isStale = staleIn(files, claim);
     const stale = [...files].filter((name) => name !== CLAIM_FILE && isStale(name));
     await store.remove(
@@ -173,7 +173,8 @@ async function clearClaimed(store: Store, prefix: string, unfinished: Unfinished
       options,
     );
   }
-  // The claim of a dead process is removed last, so that what is left can still be recognised.
-  await store.remove([claimKey], options);
+  // The claim of a dead process is removed last, so that what is left can still be recognised. One that came since is that of an exporter
+  // which could not remove what it had written.
+  if (unfinished.owner !== 'unknown') await store.remove([claimKey], options);
   return complete && !unfinished.complete ? 'complete' : 'cleared';
 }

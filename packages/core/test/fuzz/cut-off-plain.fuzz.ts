@@ -1,0 +1,3 @@
+import { cutOffTarget } from './cut-off.ts';
+
+export default cutOffTarget('none');
