@@ -1,12 +1,11 @@
 import process from 'node:process';
 import { GantryError, asFirstError } from '@gantry/core';
+import { catchSignals, exitCodeOf } from '@gantry/programs';
 import { laterFailures } from '@gantry/transport';
 import { ParseFailure } from './command-line/parse-failure.ts';
 import { createProgram } from './command-line/program.ts';
-import { exitCodeOf } from './exit-code.ts';
 import type { Output } from './output/output.ts';
 import { createOutput } from './output/output.ts';
-import { catchSignals } from './signals.ts';
 
 // The published form is a script, not a module, and a script cannot await at the top level.
 void main();

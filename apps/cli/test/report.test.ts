@@ -2,7 +2,8 @@ import { mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
-import { makeRandomFile } from '@gantry/testkit';
+import type { PageLook } from '@gantry/testkit';
+import { LOOK_AT_PAGE, makeRandomFile } from '@gantry/testkit';
 import { execa } from 'execa';
 import type { Browser, Page } from 'playwright-core';
 import { chromium } from 'playwright-core';
@@ -68,7 +69,7 @@ describe.each([
 ])('on %s', (_what, viewport) => {
   test.each(['light', 'dark'] as const)('the page fits and can be read in %s', async (scheme) => {
     const opened = await open(viewport, scheme);
-    const { width, unreadable } = await opened.evaluate<{ readonly width: number; readonly unreadable: readonly string[] }>(LOOK);
+    const { width, unreadable } = await opened.evaluate<PageLook>(LOOK_AT_PAGE);
     expect(width).toBeLessThanOrEqual(viewport.width);
     expect(unreadable).toEqual([]);
     expect(await opened.locator('figure:visible').count()).toBe(3);
@@ -77,31 +78,6 @@ describe.each([
     expect(await opened.locator('figure:visible text').allTextContents()).toContain('web1 (exports)');
   });
 });
-
-/** In the page: its width, and visible texts with too little contrast (WCAG 2.2, 1.4.3). */
-const LOOK = `(() => {
-  const rgb = (color) => (color.match(/[\\d.]+/g) ?? []).map(Number);
-  const light = (color) => {
-    const [r, g, b] = rgb(color).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const background = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = getComputedStyle(at).backgroundColor;
-      if (rgb(color)[3] !== 0) return color;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  const unreadable = [];
-  for (const element of document.querySelectorAll('h1, h2, p, dt, dd, li, th, td, summary, span, text')) {
-    if (element.getClientRects().length === 0 || element.textContent.trim() === '') continue;
-    const style = getComputedStyle(element);
-    const [a, b] = [light(element.tagName === 'text' ? style.fill : style.color), light(background(element))];
-    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (contrast < 4.5) unreadable.push(element.tagName + ' ' + element.textContent.trim() + ' ' + contrast.toFixed(1));
-  }
-  return { width: document.documentElement.scrollWidth, unreadable };
-})()`;
 
 test('says what is in the stores, in words', async () => {
   const opened = await open(DESKTOP, 'light');

@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import process from 'node:process';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +11,7 @@ import { makeRandomFile, makeTemporaryDirectory, PATIENTLY, startPostgres } from
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { run } from '../src/command-line/run.ts';
+import { openEmbeddedDatabase } from '../src/queue/open-embedded.ts';
 import { copyEmbeddedQueue } from './embedded-template.ts';
 
 // Provided by the tests of the command line, which bundle it once for all.
@@ -116,6 +118,18 @@ function startAgent(...args: readonly string[]): { readonly child: ChildProcess;
   return { child, said: () => said };
 }
 
+/** Writes a page that is not one into a table or an index of the embedded queue. */
+async function damage(relation: string): Promise<void> {
+  const directory = home.file('state', 'fleet', 'queue');
+  let path: unknown;
+  {
+    const { queue, database } = await openEmbeddedDatabase(directory, { warn: () => undefined, release: () => Promise.resolve() });
+    await using _queue = queue;
+    path = (await database.query<{ readonly path: string }>(`SELECT pg_relation_filepath('${relation}') AS path`)).rows[0]?.path;
+  }
+  await writeFile(join(directory, String(path)), Buffer.alloc(8192, 'damaged'));
+}
+
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   const ended = once(child, 'exit');
   child.kill(signal);
@@ -176,7 +190,12 @@ describe('on one machine', () => {
     expect(await fleet('report')).toMatchObject({ exitCode: 0, stdout: '2 done' });
     await end(first.child, 'SIGKILL');
 
+    // Garbage in what is read when agents look for work: the queue is made anew, and nothing exported twice.
+    await damage('gantry_fleet.pause_pkey');
     const second = startAgent();
+    await expect.poll(second.said, PATIENTLY).toContain('the embedded queue is damaged, and made anew');
+    for (const name of ['web1', 'web2']) await expect.poll(second.said, PATIENTLY).toContain(`${name} (policy nightly): present`);
+    for (const name of ['web1', 'web2']) expect(await exportsOf(name)).toHaveLength(1);
     await expect.poll(second.said, PATIENTLY).toContain('agent of n1: at most 2 exports at once');
     expect(await fleet('pause')).toMatchObject({ exitCode: 0, stdout: 'nothing begins on all nodes' });
     const unknownNode = { exitCode: 2, stderr: expect.stringMatching(/n2 is not a node of the fleet.*\n.*Its nodes: n1\./) };
@@ -203,12 +222,17 @@ describe('on PostgreSQL', () => {
     await makeStore();
     expect(await fleet('planner', '--once', ...owner)).toMatchObject({ exitCode: 8, stderr: expect.stringContaining('gantry-fleet init') });
     expect(await fleet('init', '--node', 'n1', ...owner)).toMatchObject({ exitCode: 0, stdout: 'the database is ready: n1' });
+    const withoutPlanner = { exitCode: 16, stdout: 'no exports were planned\nno planner has made a plan yet' };
+    expect(await fleet('report', ...owner)).toMatchObject(withoutPlanner);
     // Two planners at once plan the same.
     await Promise.all([json('planner', '--once', ...owner), json('planner', '--once', ...owner)]);
     expect(await json('planner', '--once', ...owner)).toMatchObject({ added: 0, dropped: 0, findings: 0 });
     await writeFile(home.file('instances', 'web3.yaml'), 'name: [');
     expect(await fleet('planner', '--once', ...owner)).toMatchObject({ exitCode: 16, stderr: expect.stringContaining('web3.yaml') });
+    const unplanned = { exitCode: 16, stdout: expect.stringMatching(/^2 waiting\nnot planned: .*web3\.yaml/) };
+    expect(await fleet('report', ...owner)).toMatchObject(unplanned);
     await rm(home.file('instances', 'web3.yaml'));
+    expect(await json('planner', '--once', ...owner)).toMatchObject({ problems: 0 });
     const { child, said } = startAgent(...agent);
     await expect.poll(said, PATIENTLY).toContain('web1 (policy nightly): exported');
     await expect.poll(said, PATIENTLY).toContain('web2 (policy nightly): failed');

@@ -33,6 +33,8 @@ export type { S3Server } from './servers/s3-server.ts';
 export type { SwiftServer } from './servers/swift.ts';
 export { startSwift } from './servers/swift.ts';
 export { PATIENTLY } from './patience.ts';
+export type { PageLook } from './pages/look-at-page.ts';
+export { LOOK_AT_PAGE } from './pages/look-at-page.ts';
 export { OWN_MOUNTS } from './processes/own-mounts.ts';
 export type { PostgresOptions, PostgresServer } from './servers/postgres.ts';
 export { startPostgres } from './servers/postgres.ts';

@@ -3,7 +3,7 @@ import type { Configuration } from '@gantry/config';
 import { isName, loadConfiguration, namedStore, openInstanceSource, openStore, withoutPassword } from '@gantry/config';
 import type { ExportName } from '@gantry/core';
 import { diagnoseDefinitions, exportNames, listFrom, osSearchPath, parseExportId, requireStore } from '@gantry/core';
-import { formatAge } from '../output/format.ts';
+import { formatAge } from '@gantry/programs';
 import { describeRun } from '../output/run-state.ts';
 import type { CliContext } from '../session.ts';
 import { SHELLS } from './scripts.ts';

@@ -1,6 +1,6 @@
 import { terminalSafe } from '@gantry/core';
 import type { PolicyRun } from '@gantry/policies';
-import { formatBytes, formatDuration } from '../output/format.ts';
+import { formatBytes, formatDuration } from '@gantry/programs';
 import type { ExportOfRun } from './exports-of-run.ts';
 import { exportsOf, problemsOf } from './exports-of-run.ts';
 

@@ -1,23 +1,9 @@
 import type { Configuration } from '@gantry/config';
 import type { PolicyRun } from '@gantry/policies';
+import type { Figure, Sample } from '@gantry/programs';
 import type { ExportOfRun } from './exports-of-run.ts';
 import { exportsOf, problemsOf } from './exports-of-run.ts';
 import type { RunHistory } from './run-history.ts';
-
-/** One measurement. Labels say of what; their values are any text. */
-export interface Sample {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly value: number;
-}
-
-/** A figure that goes up and down, with its samples. */
-export interface Figure {
-  /** In lower case with underscores, the unit last, as Prometheus has it. */
-  readonly name: string;
-  readonly unit: '' | 'seconds' | 'bytes';
-  readonly help: string;
-  readonly samples: readonly Sample[];
-}
 
 const OUTCOMES = ['exported', 'copied', 'present', 'failed', 'left'] as const;
 

@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
+import type { Figure } from '@gantry/programs';
 import { ExportResultCode } from '@opentelemetry/core';
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
-import type { Figure } from './figures.ts';
 
 /** How long sending may take, ms. */
 const TIMEOUT_MS = 10_000;

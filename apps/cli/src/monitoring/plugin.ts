@@ -1,5 +1,5 @@
 import { terminalSafe } from '@gantry/core';
-import { formatAge } from '../output/format.ts';
+import { formatAge } from '@gantry/programs';
 import type { InstanceStatus, PolicyStatus } from './policy-status.ts';
 
 /** The states of monitoring plugins, with their exit codes (monitoring-plugins.org, "Development Guidelines"). */

@@ -1,11 +1,11 @@
 import type { Configuration, NotifySettings } from '@gantry/config';
 import type { PolicyRun } from '@gantry/policies';
+import type { Figure } from '@gantry/programs';
+import { writeTextfile } from '@gantry/programs';
 import type { Session } from '../session.ts';
 import { figuresOf } from './figures.ts';
-import type { Figure } from './figures.ts';
 import { isInJournal, writeJournal } from './journal.ts';
 import { mailOf } from './mail.ts';
-import { writeTextfile } from './prometheus.ts';
 import type { RunHistory } from './run-history.ts';
 import { historyWith, readHistories, rememberRun } from './run-history.ts';
 import { runWithInput } from './start-program.ts';

@@ -1,7 +1,6 @@
 import type { GantryEvent } from '@gantry/core';
 import { GantryError, terminalSafe } from '@gantry/core';
-import { InterruptedError } from '../signals.ts';
-import { formatBytes, formatDuration } from './format.ts';
+import { formatBytes, formatDuration, InterruptedError } from '@gantry/programs';
 import type { Lines, Output, OutputOptions } from './output.ts';
 import { describePlan } from './plan.ts';
 import { liveLines } from './live-lines.ts';

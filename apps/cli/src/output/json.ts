@@ -1,5 +1,5 @@
 import { GantryError, terminalSafeJson } from '@gantry/core';
-import { exitCodeOf } from '../exit-code.ts';
+import { exitCodeOf } from '@gantry/programs';
 import type { Lines, Output, OutputOptions } from './output.ts';
 
 /** A failure as one JSON object, without secrets and without a stack trace. */

@@ -1,5 +1,5 @@
 import type { PlanCheck, WritePlan } from '@gantry/core';
-import { formatBytes } from './format.ts';
+import { formatBytes } from '@gantry/programs';
 
 /** What will be overwritten and with what, one line per disk. */
 export function describePlan({ from, exported, into, disks }: WritePlan): readonly string[] {

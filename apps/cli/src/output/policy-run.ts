@@ -1,6 +1,6 @@
 import type { InstanceOfRun, PlannedInstance, PolicyPlan, PolicyRun, RunProblem, StoreOfRun } from '@gantry/policies';
-import type { TableColumn } from './format.ts';
-import { fittingTable, formatBytes, formatDuration } from './format.ts';
+import type { TableColumn } from '@gantry/programs';
+import { fittingTable, formatBytes, formatDuration } from '@gantry/programs';
 
 /** How a run ended: a table of its instances within a number of columns, what was done with its stores, what failed, and one line for all. */
 export function describePolicyRun(run: PolicyRun, width: number): readonly string[] {

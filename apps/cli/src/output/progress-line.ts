@@ -1,4 +1,4 @@
-import { formatBytes, formatDuration } from './format.ts';
+import { formatBytes, formatDuration } from '@gantry/programs';
 
 /** The progress of one disk or of all together. */
 export interface ProgressState {

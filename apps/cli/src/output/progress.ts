@@ -1,5 +1,5 @@
 import type { GantryEvent } from '@gantry/core';
-import { formatBytes, formatDuration } from './format.ts';
+import { formatBytes, formatDuration } from '@gantry/programs';
 import { progressLine } from './progress-line.ts';
 import { Speed } from './speed.ts';
 

@@ -1,10 +1,9 @@
+import { formatBytes, Html } from '@gantry/programs';
 import { BarChart, LineChart, ScatterChart } from 'echarts/charts';
 import { GridComponent } from 'echarts/components';
 import type { EChartsCoreOption } from 'echarts/core';
 import { init, use } from 'echarts/core';
 import { SVGRenderer } from 'echarts/renderers';
-import { formatBytes } from '../output/format.ts';
-import { Html } from './html.ts';
 import type { Mark, Report, ReportedInstance, ReportedStore } from './model.ts';
 import { markOf, MARKS, sumOf } from './model.ts';
 import { ticksOf } from './ticks.ts';

@@ -1,5 +1,5 @@
-import { html } from './html.ts';
-import type { Html } from './html.ts';
+import type { Html } from '@gantry/programs';
+import { html } from '@gantry/programs';
 import type { Mark } from './model.ts';
 import { MARKS } from './model.ts';
 

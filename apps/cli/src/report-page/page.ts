@@ -1,7 +1,6 @@
-import { formatAge, formatBytes } from '../output/format.ts';
+import { formatAge, formatBytes, html, Html } from '@gantry/programs';
 import { growth, rangeOf, sizes, SIZES, timeline } from './charts.ts';
 import type { ChartSize } from './charts.ts';
-import { html, Html } from './html.ts';
 import { legend, lines } from './legend.ts';
 import type { Report, ReportedInstance } from './model.ts';
 import { instancesOf, markOf, sumOf } from './model.ts';

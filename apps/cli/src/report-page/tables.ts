@@ -1,7 +1,6 @@
 import type { ListedExport } from '@gantry/core';
-import { formatAge, formatBytes } from '../output/format.ts';
-import { html } from './html.ts';
-import type { Html } from './html.ts';
+import type { Html } from '@gantry/programs';
+import { formatAge, formatBytes, html } from '@gantry/programs';
 import { MEANINGS } from './legend.ts';
 import type { Report, ReportedInstance } from './model.ts';
 import { markOf } from './model.ts';

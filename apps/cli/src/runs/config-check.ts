@@ -14,7 +14,7 @@ import {
   readSnapshotConfig,
   requireStore,
 } from '@gantry/core';
-import { formatTable } from '../output/format.ts';
+import { formatTable } from '@gantry/programs';
 import type { Session } from '../session.ts';
 import { warningsOf } from './config-warnings.ts';
 

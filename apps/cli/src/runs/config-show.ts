@@ -1,8 +1,8 @@
 import type { Configuration, ExplainedSetting, Origin, SettingsScope } from '@gantry/config';
 import { explainSettings, isName, namedStore, policyNamed, withoutSecret, writtenValues } from '@gantry/config';
 import { GantryError, nearestNames } from '@gantry/core';
+import { formatTable } from '@gantry/programs';
 import { settingsOfEnvironment, variablesOf } from '../command-line/environment.ts';
-import { formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry config show`. */

@@ -1,6 +1,6 @@
 import { copyFromStore } from '@gantry/core';
+import { formatBytes } from '@gantry/programs';
 import { wantsNewStore } from '../create-store.ts';
-import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { parallelOf } from './parallel-choice.ts';
 import { copySignersOf } from './signers.ts';

@@ -1,6 +1,6 @@
 import type { DiffResult, DiskDifference, FrameTotal } from '@gantry/core';
 import { diffExports } from '@gantry/core';
-import { formatBytes, formatTable } from '../output/format.ts';
+import { formatBytes, formatTable } from '@gantry/programs';
 import type { Session } from '../session.ts';
 import type { UnsealFlags } from '../unsealing.ts';
 

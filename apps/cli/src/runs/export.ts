@@ -14,9 +14,9 @@ import {
   readRecipients,
 } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
+import { formatBytes, formatDuration } from '@gantry/programs';
 import { wantsNewStore } from '../create-store.ts';
 import { newPassphrase } from '../new-passphrase.ts';
-import { formatBytes, formatDuration } from '../output/format.ts';
 import { describeChecks, describeExportPlan } from '../output/plan.ts';
 import type { Session } from '../session.ts';
 import { openStores } from './open-stores.ts';

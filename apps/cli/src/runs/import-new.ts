@@ -1,8 +1,8 @@
 import type { DescribedInstance, Signers } from '@gantry/core';
 import { areDisksHere, assertDisksHere, describeFrom, GantryError, importIntoSource } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
+import { formatBytes, formatDuration } from '@gantry/programs';
 import { describeDryRun } from '../consent.ts';
-import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import type { UnsealFlags } from '../unsealing.ts';
 import { parallelOf } from './parallel-choice.ts';

@@ -1,7 +1,7 @@
 import type { ResumedDisk } from '@gantry/core';
 import { importInstance } from '@gantry/core';
+import { formatBytes, formatDuration } from '@gantry/programs';
 import { consentOf, describeDryRun } from '../consent.ts';
-import { formatBytes, formatDuration } from '../output/format.ts';
 import { defineChoiceOf } from './define-choice.ts';
 import type { Session } from '../session.ts';
 import { parallelOf } from './parallel-choice.ts';

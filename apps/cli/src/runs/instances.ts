@@ -1,6 +1,6 @@
 import type { InstanceSummary } from '@gantry/core/inventory';
 import { listFrom } from '@gantry/core';
-import { formatTable } from '../output/format.ts';
+import { formatTable } from '@gantry/programs';
 import { describeRun } from '../output/run-state.ts';
 import type { Session } from '../session.ts';
 

@@ -1,8 +1,8 @@
 import type { CheckedKeys } from '@gantry/core';
 import { checkKeys, ERROR_EXIT_CODES } from '@gantry/core';
+import { formatTable } from '@gantry/programs';
 import type { OptionValues } from '../command-line/command.ts';
 import type { RATE, UNSEAL } from '../command-line/options.ts';
-import { formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry keys check`. */

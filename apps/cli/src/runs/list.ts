@@ -1,9 +1,9 @@
 import process from 'node:process';
 import type { ListedExport, StoreListing } from '@gantry/core';
 import { ERROR_EXIT_CODES, GantryError, listStore, requireStore, similarInstances } from '@gantry/core';
+import type { TableColumn } from '@gantry/programs';
+import { fittingTable, formatAge, formatBytes } from '@gantry/programs';
 import type { Store } from '@gantry/transport';
-import { fittingTable, formatAge, formatBytes } from '../output/format.ts';
-import type { TableColumn } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry list`. */

@@ -1,7 +1,7 @@
 import type { MirrorResult } from '@gantry/core';
 import { ERROR_EXIT_CODES, mirrorStore } from '@gantry/core';
+import { formatBytes } from '@gantry/programs';
 import { wantsNewStore } from '../create-store.ts';
-import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { parallelOf } from './parallel-choice.ts';
 import { copySignersOf } from './signers.ts';

@@ -1,8 +1,8 @@
 import { mergeSettings } from '@gantry/config';
 import type { PeerChannel } from '@gantry/transport';
 import { moveInstance } from '@gantry/core';
+import { formatBytes, formatDuration } from '@gantry/programs';
 import { consentOf, describeDryRun } from '../consent.ts';
-import { formatBytes, formatDuration } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { defineChoiceOf } from './define-choice.ts';
 import { liveChoiceOf } from './live-choice.ts';

@@ -1,7 +1,7 @@
 import type { Diagnosis } from '@gantry/core';
 import { diagnoseDefinitions } from '@gantry/core';
+import { formatTable } from '@gantry/programs';
 import { definitionAsJson } from '../output/definition.ts';
-import { formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry os list`. */

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import type { OsDefinition } from '@gantry/core';
 import { selectOs } from '@gantry/core';
+import { formatTable } from '@gantry/programs';
 import { definitionAsJson } from '../output/definition.ts';
-import { formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry os show`. */

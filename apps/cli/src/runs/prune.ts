@@ -1,11 +1,11 @@
 import { policyNamed } from '@gantry/config';
 import type { RetentionDecision, RetentionPolicy } from '@gantry/core';
 import { ERROR_EXIT_CODES, GantryError, isPolicy, pruneStore } from '@gantry/core';
+import { formatBytes, formatTable } from '@gantry/programs';
 import type { OptionValues } from '../command-line/command.ts';
 import type { KEEP } from '../command-line/keep-options.ts';
 import { policyOf } from '../command-line/keep-options.ts';
 import type { POLICY } from '../command-line/options.ts';
-import { formatBytes, formatTable } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry prune`. */

@@ -1,6 +1,6 @@
 import type { RemovalPlan, WritePlan } from '@gantry/core';
 import { ERROR_EXIT_CODES, planRemoval, removeExport } from '@gantry/core';
-import { formatBytes } from '../output/format.ts';
+import { formatBytes } from '@gantry/programs';
 import { describeChecks, describeRemovalPlan } from '../output/plan.ts';
 import type { Session } from '../session.ts';
 

@@ -12,7 +12,7 @@ import {
   openExport,
 } from '@gantry/core';
 import type { NativeFile } from '@gantry/core/inventory';
-import { formatBytes, formatTable } from '../output/format.ts';
+import { formatBytes, formatTable } from '@gantry/programs';
 import type { OptionValues } from '../command-line/command.ts';
 import type { UNSEAL } from '../command-line/options.ts';
 import type { Session } from '../session.ts';

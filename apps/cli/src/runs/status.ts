@@ -2,11 +2,11 @@ import process from 'node:process';
 import type { Policy } from '@gantry/config';
 import { assertPolicies } from '@gantry/config';
 import { ERROR_EXIT_CODES, GantryError } from '@gantry/core';
+import type { TableColumn } from '@gantry/programs';
+import { fittingTable, formatAge, formatBytes } from '@gantry/programs';
 import { askPolicies } from '../monitoring/ask-policies.ts';
 import { PLUGIN_STATES, pluginFailure, pluginOutput } from '../monitoring/plugin.ts';
 import type { InstanceStatus, PolicyStatus } from '../monitoring/policy-status.ts';
-import { fittingTable, formatAge, formatBytes } from '../output/format.ts';
-import type { TableColumn } from '../output/format.ts';
 import type { Session } from '../session.ts';
 
 interface Options {

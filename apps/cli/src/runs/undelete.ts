@@ -1,6 +1,6 @@
 import type { UndeletedExport } from '@gantry/core';
 import { ERROR_EXIT_CODES, undelete } from '@gantry/core';
-import { formatBytes } from '../output/format.ts';
+import { formatBytes } from '@gantry/programs';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry undelete`. */

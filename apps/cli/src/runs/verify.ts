@@ -1,8 +1,8 @@
 import { policyNamed } from '@gantry/config';
 import type { RehearsalResult, Signers, VerifyRequest, VerifyBudget, VerifyDepth, VerifyResult, VerifyStoreResult } from '@gantry/core';
 import { ERROR_EXIT_CODES, GantryError, rehearseExport, verifyExport, verifyStore } from '@gantry/core';
+import { formatBytes } from '@gantry/programs';
 import type { Store } from '@gantry/transport';
-import { formatBytes } from '../output/format.ts';
 import type { Session } from '../session.ts';
 import { parallelOf } from './parallel-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';

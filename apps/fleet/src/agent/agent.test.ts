@@ -8,7 +8,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { copyEmbeddedQueue } from '../../test/embedded-template.ts';
 import { jobId } from '../planner/job.ts';
 import type { PlannedJob } from '../planner/job.ts';
-import type { FleetJob, FleetQueue } from '../queue/fleet-queue.ts';
+import type { FleetQueue } from '../queue/fleet-queue.ts';
+import type { FleetJob } from '../queue/records.ts';
 import { openEmbeddedDatabase } from '../queue/open-embedded.ts';
 import { Agent } from './agent.ts';
 import type { AgentOptions } from './agent.ts';
@@ -155,9 +156,18 @@ test('runs what its queue has, as the policy says, and reports it', async () => 
   const environment = await readFile(home.file('web1.env'), 'utf8');
   expect(environment).toContain('FAKE_HOME=');
   expect(environment).not.toMatch(/^(?:PG[A-Z]+|GANTRY_FLEET_\w+)=/m);
+});
+
+test('makes what a user asked for once: another attempt takes what is newer than that', async () => {
   await queue.ask({ id: jobId(job('web2'), END), node, policy: 'nightly', instance: 'web2' });
+  await sql(
+    `UPDATE gantry_jobs.job SET data = data || '{"asked": "${new Date(Date.now() - 90_000).toISOString()}"}' WHERE data->>'instance' = 'web2'`,
+  );
+  await startAgent();
   await until('web2', 'done');
-  expect(await readFile(home.file('web2.started'), 'utf8')).toContain('--exports-only --ignore-window --again --quiet');
+  const [, seconds] =
+    /--exports-only --ignore-window --skip-newer (\d+)s --quiet/.exec(await readFile(home.file('web2.started'), 'utf8')) ?? [];
+  expect(Number(seconds)).toBeGreaterThanOrEqual(90);
 });
 
 test('runs no more at once than it may', async () => {
@@ -367,6 +377,21 @@ describe('an agent that is gone', () => {
     expect(await starts('web1')).toBe(1);
   });
 
+  test('for longer than its lease keeps its job while no place is free', async () => {
+    const goOn = await hold('web1');
+    const goOnToo = await hold('web2');
+    await queue.add([job('web1'), job('web2')]);
+    await startAgent({ parallel: 2 });
+    await expect.poll(() => notes.filter((note) => note.includes('started')).length, PATIENTLY).toBe(2);
+    await endLease('web1');
+    await expect.poll(async () => await found('web1'), PATIENTLY).toMatchObject({ state: 'running', attempts: 2 });
+    // And how fast it is, as that of the other one.
+    await expect.poll(async () => (await found('web1'))?.output.progress?.readBytes, PATIENTLY).toBeGreaterThan(0);
+    for (const each of [goOn, goOnToo]) await each();
+    expect(await until('web1', 'done')).toMatchObject({ attempts: 2, output: { reference: 'web1@1' } });
+    expect(await starts('web1')).toBe(1);
+  });
+
   test('leaves a result that the queue has not got; it waits while the queue is away, and the next attempt gets it', async () => {
     const goOn = await hold('web1');
     await queue.add([job('web1')]);
@@ -387,6 +412,25 @@ describe('an agent that is gone', () => {
     expect(await starts('web1')).toBe(1);
     await expect.poll(() => readFile(file, 'utf8').catch(() => 'removed'), PATIENTLY).toBe('removed');
     expect(notes).toContain('queue and ledger can be used again');
+  });
+
+  test('before it noted the process of an export has that found by its output', async () => {
+    const goOn = await hold('web1');
+    await queue.add([job('web1')]);
+    const stop = await startAgent();
+    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
+    await stop();
+    const entry: unknown = JSON.parse(await readFile(ledgerFile('web1'), 'utf8'));
+    expect(entry).toMatchObject({ process: { pid: expect.any(Number) } });
+    await writeFile(
+      ledgerFile('web1'),
+      JSON.stringify(entry, (key, value: unknown) => (key === 'process' ? undefined : value)),
+    );
+    await startAgent();
+    await expect.poll(() => notes.some((note) => note.includes('was found again')), PATIENTLY).toBe(true);
+    await goOn();
+    expect(await until('web1', 'done')).toMatchObject({ attempts: 1, output: { reference: 'web1@1' } });
+    expect(await starts('web1')).toBe(1);
   });
 
   test('before it noted the process of an export leaves nothing that counts as a result', async () => {

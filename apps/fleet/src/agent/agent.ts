@@ -1,9 +1,10 @@
+import { once } from 'node:events';
 import { asFirstError, GantryError, pause } from '@gantry/core';
 import type { Attempt, FleetQueue } from '../queue/fleet-queue.ts';
 import { LEASE_SECONDS } from '../queue/fleet-queue.ts';
-import type { JobData } from '../queue/form.ts';
+import type { JobData, Progress } from '../queue/form.ts';
 import type { ExportProcess } from './export-process.ts';
-import { adoptExport, endExport, readEnd, readLastLine, startExport } from './export-process.ts';
+import { adoptExport, endExport, findExport, readBytesOf, readEnd, readLastLine, startExport } from './export-process.ts';
 import type { Ledger, LedgerEntry } from './ledger.ts';
 import type { Verdict } from './verdict.ts';
 import { notFollowed, notStarted, verdictOf } from './verdict.ts';
@@ -27,6 +28,14 @@ export interface AgentOptions {
 
 /** How soon a job looks again whether a store that has a limit takes its export. */
 const FULL_DELAY_SECONDS = 30;
+/** An export that this agent follows, and how far it was when it was looked at last. */
+interface Followed extends ExportProcess {
+  readonly at?: number | undefined;
+  readonly readBytes?: number | undefined;
+}
+
+/** For how long an agent that is to end waits for an answer of its queue. */
+const LEAVE_MS = 5000;
 /** A lease is renewed three times before it ends. */
 const RENEW_MS = (LEASE_SECONDS * 1000) / 4;
 
@@ -37,7 +46,7 @@ const RENEW_MS = (LEASE_SECONDS * 1000) / 4;
 export class Agent {
   readonly #options: AgentOptions;
   /** Exports that run, by the ids of their jobs. */
-  readonly #running = new Map<string, ExportProcess>();
+  readonly #running = new Map<string, Followed>();
   #queue: FleetQueue | undefined;
   /** By a clock that nobody sets. */
   #renewedAt = -Infinity;
@@ -55,11 +64,23 @@ export class Agent {
     const { signal, pollMs } = this.#options;
     for (const entry of this.#options.ledger.entries) if (entry.verdict === undefined) await this.#watch(entry);
     while (!signal.aborted) {
-      await this.#turn();
+      await this.#turnUntilAbort();
       const waitMs = this.#running.size > 0 ? Math.min(pollMs, RENEW_MS) : pollMs;
       // Agents that were started together do not ask together for ever.
       await pause(waitMs * (0.9 + Math.random() / 5), AbortSignal.any([signal, this.#wake.signal])).catch(() => undefined);
       if (this.#wake.signal.aborted) this.#wake = new AbortController();
+    }
+  }
+
+  /** A database that does not answer keeps no agent from ending for long: what it had is in the ledger. */
+  async #turnUntilAbort(): Promise<void> {
+    const over = new AbortController();
+    const turn = this.#turn();
+    try {
+      await Promise.race([turn, aWhileAfter(this.#options.signal, over.signal)]);
+    } finally {
+      over.abort();
+      turn.catch(() => undefined);
     }
   }
 
@@ -102,26 +123,27 @@ export class Agent {
       const { verdict } = entry;
       if (verdict === undefined) continue;
       for (const token of entry.tokens ?? []) await queue.tokens((tokens) => tokens.release(token));
-      if (await report(queue, entry, verdict)) {
-        this.#options.note(`${describe(entry.data)}: ${verdict.output.outcome ?? verdict.next}${reasonOf(verdict)}`);
-        await this.#options.ledger.remove(entry.id);
-      } else if (verdict.next !== 'complete' || !(await this.#comesAgain(queue, entry))) await this.#options.ledger.remove(entry.id);
+      const isReported = (await report(queue, entry, verdict)) || (await this.#reportAgain(queue, entry, verdict));
+      if (isReported) this.#options.note(`${describe(entry.data)}: ${verdict.output.outcome ?? verdict.next}${reasonOf(verdict)}`);
+      await this.#options.ledger.remove(entry.id);
     }
   }
 
-  /** Whether a job, the lease of which has ended, is handed out again: then its next attempt gets the result that is there. */
-  async #comesAgain(queue: FleetQueue, entry: LedgerEntry): Promise<boolean> {
-    const state = await queue.stateOf(entry);
-    return state === 'created' || state === 'retry' || state === 'active';
+  /** A job, the lease of which has ended, gets a good result that is there, before it is handed out again. */
+  async #reportAgain(queue: FleetQueue, entry: LedgerEntry, verdict: Verdict): Promise<boolean> {
+    if (verdict.next !== 'complete') return false;
+    const retryCount = await queue.takeAgain(entry);
+    return retryCount !== undefined && (await report(queue, { ...entry, retryCount }, verdict));
   }
 
-  /** Renews leases; ends exports whose jobs were cancelled. One whose lease was lost goes on, and its job finds it when it comes again. */
+  /** Renews leases; ends exports whose jobs were cancelled. The job of one whose lease was lost is taken again, even while no place is free. */
   async #renew(queue: FleetQueue): Promise<void> {
     if (performance.now() - this.#renewedAt < Math.min(RENEW_MS, this.#options.pollMs) / 2) return;
     for (const [id, { identity }] of this.#running) {
       const entry = this.#options.ledger.get(id);
       for (const token of entry?.tokens ?? []) await queue.tokens((tokens) => tokens.renew(token));
-      if (entry === undefined || (await queue.renew(entry)) || (await queue.stateOf(entry)) !== 'cancelled') continue;
+      if (entry === undefined || (await queue.renew(entry, await this.#progressOf(id))) || (await this.#takeAgain(queue, entry))) continue;
+      if ((await queue.stateOf(entry)) !== 'cancelled') continue;
       // It may have ended meanwhile.
       const current = this.#options.ledger.get(id);
       // Once: asked again and again, it ends without its cleanup.
@@ -132,6 +154,30 @@ export class Agent {
       if (asked !== undefined) await this.#note({ ...asked, cancelled: true });
     }
     this.#renewedAt = performance.now();
+  }
+
+  /** How far an export is, and how fast it was since it was looked at last. */
+  async #progressOf(id: string): Promise<Progress | undefined> {
+    const followed = this.#running.get(id);
+    if (followed === undefined) return undefined;
+    const readBytes = await readBytesOf(followed.identity);
+    const now = performance.now();
+    if (readBytes === undefined) return undefined;
+    const { at, readBytes: before = readBytes } = followed;
+    // It may have ended meanwhile.
+    if (this.#running.get(id) === followed) this.#running.set(id, { ...followed, at: now, readBytes });
+    const bytesPerSecond = at === undefined || now <= at ? 0 : Math.round(((readBytes - before) * 1000) / (now - at));
+    return { readBytes, bytesPerSecond: Math.max(0, bytesPerSecond) };
+  }
+
+  /** Takes a job again whose lease was lost while its export runs: no free place is needed for that. */
+  async #takeAgain(queue: FleetQueue, entry: LedgerEntry): Promise<boolean> {
+    const retryCount = await queue.takeAgain(entry);
+    if (retryCount === undefined) return false;
+    this.#options.note(`${describe(entry.data)}: an earlier attempt of it still runs, and counts`);
+    const current = this.#options.ledger.get(entry.id);
+    if (current !== undefined) await this.#note({ ...current, retryCount });
+    return true;
   }
 
   async #take(queue: FleetQueue): Promise<void> {
@@ -160,7 +206,7 @@ export class Agent {
     }
     const taken = await queue.tokens((tokens) => tokens.take(data.stores ?? []));
     if ('full' in taken) {
-      const output = { code: 'BUSY', message: `${taken.full} takes no more exports at once` };
+      const output = { code: 'BUSY', message: `${taken.full} takes no more exports at once`, waitsFor: taken.full };
       await queue.giveBack(attempt, { output, delaySeconds: FULL_DELAY_SECONDS, costsAttempt: false });
       return;
     }
@@ -183,7 +229,7 @@ export class Agent {
     const { ledger, command, env, note } = this.#options;
     let started: ExportProcess;
     try {
-      started = await startExport({ command: [...command, ...argumentsOf(entry.data)], env, ...ledger.outputs(entry.id) });
+      started = await startExport({ command: [...command, ...argumentsOf(entry.data, new Date())], env, ...ledger.outputs(entry.id) });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       await this.#note({ ...entry, verdict: notStarted(`cannot start ${command[0] ?? 'gantry'}: ${reason}`) });
@@ -196,10 +242,21 @@ export class Agent {
 
   /** Follows an export that an earlier agent started. */
   async #watch(entry: LedgerEntry): Promise<void> {
-    const { signal } = this.#options;
-    // Its tokens are left to the end of their leases: the export may run.
-    if (entry.process === undefined) await this.#note({ ...entry, tokens: undefined, verdict: notFollowed() });
-    else this.#follow(entry, adoptExport(entry.process, signal));
+    const { signal, ledger } = this.#options;
+    if (entry.process !== undefined) {
+      this.#follow(entry, adoptExport(entry.process, signal));
+      return;
+    }
+    // Its agent was killed between the start of the export and the note about it.
+    const found = await findExport(ledger.outputs(entry.id).out);
+    if (found === undefined) {
+      // Its tokens are left to the end of their leases: the export may run.
+      await this.#note({ ...entry, tokens: undefined, verdict: notFollowed() });
+      return;
+    }
+    await this.#note({ ...entry, process: found });
+    this.#options.note(`${describe(entry.data)}: was found again, process ${found.pid}`);
+    this.#follow(entry, adoptExport(found, signal));
   }
 
   #follow({ id }: LedgerEntry, started: ExportProcess): void {
@@ -221,6 +278,16 @@ export class Agent {
   }
 }
 
+/** Resolves when a signal has been aborted for {@link LEAVE_MS}. @param over frees what it waits with */
+async function aWhileAfter(signal: AbortSignal, over: AbortSignal): Promise<void> {
+  try {
+    if (!signal.aborted) await once(signal, 'abort', { signal: over });
+    await pause(LEAVE_MS, over);
+  } catch {
+    // The turn is over.
+  }
+}
+
 /** What ends by itself, or is mended by somebody, while the agent goes on. */
 function isTrouble(error: unknown): error is GantryError {
   return error instanceof GantryError && (error.code.startsWith('QUEUE_') || error.code === 'STATE_UNUSABLE');
@@ -237,10 +304,15 @@ async function report(queue: FleetQueue, entry: LedgerEntry, verdict: Verdict): 
   }
 }
 
-/** How `gantry run` is called. What a user asked for is a new export, also outside of the window. */
-function argumentsOf({ policy, instance, window }: JobData): readonly string[] {
-  const asked = window === undefined ? ['--ignore-window', '--again'] : [];
-  return ['run', policy, '--instance', instance, '--exports-only', ...asked, '--quiet', '--json'];
+/**
+ * How `gantry run` is called. What a user asked for is an export that is newer than that, also outside of the window: an earlier attempt may
+ * have made it.
+ */
+function argumentsOf({ policy, instance, asked }: JobData, now: Date): readonly string[] {
+  const call = ['run', policy, '--instance', instance, '--exports-only'];
+  if (asked === undefined) return [...call, '--quiet', '--json'];
+  const seconds = Math.max(1, Math.floor((now.getTime() - Date.parse(asked)) / 1000));
+  return [...call, '--ignore-window', '--skip-newer', `${seconds}s`, '--quiet', '--json'];
 }
 
 function describe({ policy, instance }: JobData): string {

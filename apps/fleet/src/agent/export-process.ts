@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open } from 'node:fs/promises';
+import { open, readdir, readFile, readlink } from 'node:fs/promises';
 import process from 'node:process';
 import { pause } from '@gantry/core';
 import { identifyProcess, isRunning } from '@gantry/transport';
@@ -57,6 +57,32 @@ const OF_THE_QUEUE = /^(?:PG[A-Z]+|GANTRY_FLEET_.*)$/;
 
 function exportEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !OF_THE_QUEUE.test(name)));
+}
+
+/**
+ * The export whose standard output goes to a file: it leads a session, as {@link startExport} has it, which the programs that it starts do
+ * not.
+ */
+export async function findExport(out: string): Promise<ProcessIdentity | undefined> {
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const target = await readlink(`/proc/${name}/fd/1`).catch(() => '');
+    if (target === out && (await sessionOf(name)) === Number(name)) return await identifyProcess(Number(name));
+  }
+  return undefined;
+}
+
+/** The session of a process; the fourth field after the name of the program in proc_pid_stat(5). */
+async function sessionOf(pid: string): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3]);
+}
+
+/** What a process has read until now, from disks, pipes and connections (proc_pid_io(5)); undefined if it has ended. */
+export async function readBytesOf({ pid }: ProcessIdentity): Promise<number | undefined> {
+  const text = await readFile(`/proc/${pid}/io`, 'utf8').catch(() => '');
+  const [, digits] = /^rchar: (\d+)$/m.exec(text) ?? [];
+  return digits === undefined ? undefined : Number(digits);
 }
 
 /** An export that an earlier agent started. @param signal ends the wait, not the export */

@@ -20,6 +20,21 @@ test('an export, or one that is there already, completes its job', () => {
   });
 });
 
+test('an export that the store has from before the window of the planner is not one of this window', () => {
+  const at = (id: string): unknown => verdictOf(result({ state: 'present', reference: `web1@${id}` }), JOB, NOW);
+  expect(at('20261127T220000Z')).toMatchObject({ next: 'complete' });
+  expect(at('20261127T215959Z')).toMatchObject({
+    next: 'reject',
+    output: {
+      code: 'CONFIGURATION_INVALID',
+      message: expect.stringMatching(/^web1@\S+ is from before the window.*2026-11-27T22:00:00.000Z.*time zone/),
+    },
+  });
+  // One that was asked for has no window: the call says how old it may be.
+  const asked = { policy: 'nightly', instance: 'web1', asked: '2026-11-28T00:00:00.000Z' };
+  expect(verdictOf(result({ state: 'present', reference: 'web1@20261127T215959Z' }), asked, NOW)).toMatchObject({ next: 'complete' });
+});
+
 test('an export that is not in all stores of its policy is tried again', () => {
   const problems = [{ code: 'STORE_DENIED', message: 'second says no' }];
   expect(verdictOf(result({ state: 'exported', reference: 'web1@1', problems }), JOB, NOW)).toEqual({

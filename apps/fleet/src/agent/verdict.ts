@@ -1,3 +1,4 @@
+import { parseExportId } from '@gantry/core';
 import type { InstanceState } from '@gantry/policies';
 import { z } from 'zod';
 import type { AttemptOutput, JobData } from '../queue/form.ts';
@@ -97,7 +98,7 @@ const FINAL_KINDS = /^(?:CONFIGURATION_|INSTANCE_FILE_|INSTANCE_INVALID|OS_)/;
  * @param line absent for an export that was killed, or ended before it could say anything
  * @param errors the end of what it wrote to standard error
  */
-export function verdictOf(line: LastLine | undefined, { window }: JobData, now: Date, errors = ''): Verdict {
+export function verdictOf(line: LastLine | undefined, { policy, window }: JobData, now: Date, errors = ''): Verdict {
   if (line === undefined) {
     const said = errors.trimEnd().split('\n').at(-1) ?? '';
     return failed('KILLED', `the export was killed, or the host went down${said === '' ? '' : `; it said last: ${said}`}`);
@@ -114,9 +115,19 @@ export function verdictOf(line: LastLine | undefined, { window }: JobData, now: 
   if (instance === undefined) return failed(problem.code, problem.message);
   const { state, reference, plainBytes, storedBytes } = instance;
   if (state === 'left' && instance.problems.length === 0) return left(window, now);
+  if (state === 'present' && window !== undefined && isEarlier(reference, new Date(window.begin))) {
+    const message = `${reference ?? ''} is from before the window that began at ${window.begin} by the planner: the window of policy ${policy}, the time zone or the clock of this node differs from that of the planner`;
+    return failed('CONFIGURATION_INVALID', message);
+  }
   const isGood = (state === 'exported' || state === 'present') && instance.problems.length === 0;
   if (isGood) return { next: 'complete', output: { outcome: state, reference, plainBytes, storedBytes } };
   return failed(problem.code, problem.message);
+}
+
+/** Whether an export began before a window. */
+function isEarlier(reference: string | undefined, begin: Date): boolean {
+  const started = parseExportId(reference?.split('@')[1] ?? '')?.started;
+  return started !== undefined && started < begin;
 }
 
 /** What becomes of a job whose export could not be started. */

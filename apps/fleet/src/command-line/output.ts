@@ -1,5 +1,5 @@
 import { asFirstError, GantryError, terminalSafe, terminalSafeJson } from '@gantry/core';
-import { exitCodeOf } from './exit-code.ts';
+import { exitCodeOf } from '@gantry/programs';
 
 /** What a command shows. Names and messages come from other hosts: control characters are made visible. */
 export interface Output {

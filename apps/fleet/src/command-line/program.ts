@@ -10,6 +10,9 @@ const load = {
   report: async () => await import('../commands/report.ts'),
   run: async () => await import('../commands/run.ts'),
   change: async () => await import('../commands/change.ts'),
+  metrics: async () => await import('../commands/metrics.ts'),
+  web: async () => await import('../commands/web.ts'),
+  password: async () => await import('../commands/password.ts'),
 };
 
 /** The commands of gantry-fleet and their options. */
@@ -24,6 +27,7 @@ export function createProgram(context: Context): Command {
     program.command(usage).description(summary).exitOverride().configureOutput(quiet).option('--json', 'print one JSON object');
   addServices(context, command);
   addQuestions(context, command);
+  addWatching(context, command);
   return program;
 }
 
@@ -65,7 +69,10 @@ function addQuestions(context: Context, command: AddCommand): void {
   question('status', 'Show the newest export of each instance.').action(
     async (options) => await (await load.status()).runStatus(context, options),
   );
-  question('report', 'Show how exports ended, each cause of failures once. The exit status is 16 if one failed or was missed.')
+  question(
+    'report',
+    'Show how exports ended, each cause of failures once. The exit status is 16 if one failed or was missed, or if not all is planned.',
+  )
     .option('--days <n>', 'of how many days (default 1)', wholeNumber)
     .action(async (options) => await (await load.report()).runReport(context, options));
   question('run <instance>', 'Export an instance as soon as its node can, outside of windows.')
@@ -91,6 +98,27 @@ function addQuestions(context: Context, command: AddCommand): void {
       async (node, options) => await (await load.change()).runPause(context, operation, node, options),
     );
   }
+}
+
+function addWatching(context: Context, command: AddCommand): void {
+  command('metrics', 'Print figures of the fleet as Prometheus reads them.')
+    .option(...DATABASE)
+    .option(...STATE)
+    .option(...CONFIG)
+    .option('--out <file>', 'write them into this file, for the textfile collector of node_exporter')
+    .action(async (options) => await (await load.metrics()).runMetrics(context, options));
+  command('web', 'Serve pages that show the state of the fleet, read-only and with a password.')
+    .option(...DATABASE)
+    .option(...STATE)
+    .option(...CONFIG)
+    .option('--listen <address>', 'HOST:PORT, or a port of this host alone', '127.0.0.1:8480')
+    .requiredOption('--password-file <file>', 'made by gantry-fleet password')
+    .option('--tls-cert <file>', 'serve HTTPS with this certificate (PEM)')
+    .option('--tls-key <file>', 'and its key (PEM)')
+    .action(async (options) => await (await load.web()).runWeb(context, options));
+  command('password <file>', 'Ask for the password of the pages, and write a file from which it cannot be read.')
+    .option('--stdin', 'read it from standard input')
+    .action(async (file, options) => await (await load.password()).runPassword(context, file, options));
 }
 
 function wholeNumber(text: string): number {

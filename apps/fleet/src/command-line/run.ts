@@ -1,6 +1,6 @@
 import { GantryError } from '@gantry/core';
+import { exitCodeOf } from '@gantry/programs';
 import { CommanderError } from 'commander';
-import { exitCodeOf } from './exit-code.ts';
 import { createOutput } from './output.ts';
 import { createProgram } from './program.ts';
 

@@ -5,9 +5,10 @@ import { configurationOf } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import { ask } from '../command-line/options.ts';
 import { outcome } from '../control/requests.ts';
-import type { FleetJob } from '../queue/fleet-queue.ts';
+import type { FleetJob } from '../queue/records.ts';
 import { nodeName } from '../queue/names.ts';
-import { askStatus, newestOf } from './ask-status.ts';
+import { newestOf } from '../view/newest.ts';
+import { askStatus } from './ask-status.ts';
 
 interface Selected {
   readonly operation: 'cancel' | 'redrive';

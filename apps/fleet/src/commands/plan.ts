@@ -1,8 +1,8 @@
 import { ERROR_EXIT_CODES } from '@gantry/core';
+import { formatTable } from '@gantry/programs';
 import type { Context } from '../command-line/context.ts';
 import { configurationOf, describeProblems, openContext } from '../command-line/context.ts';
 import { ownNode } from '../command-line/options.ts';
-import { tableLines } from '../command-line/table.ts';
 import type { PlannedJob } from '../planner/job.ts';
 import { Placement } from '../planner/placement.ts';
 import { planFleet } from '../planner/plan.ts';
@@ -32,5 +32,5 @@ function describe(jobs: readonly PlannedJob[]): readonly string[] {
   const rows = jobs
     .toSorted((a, b) => a.startAfter.getTime() - b.startAfter.getTime())
     .map(({ node, policy, instance, startAfter, window }) => [startAfter.toISOString(), node, policy, instance, window.end.toISOString()]);
-  return tableLines([['START', 'NODE', 'POLICY', 'INSTANCE', 'WINDOW ENDS'], ...rows]);
+  return formatTable([['START', 'NODE', 'POLICY', 'INSTANCE', 'WINDOW ENDS'], ...rows]);
 }

@@ -8,6 +8,7 @@ import type { QueueOptions } from '../command-line/options.ts';
 import { controlPath, databaseOf, ownNode, requireDatabase, stateDirectoryOf } from '../command-line/options.ts';
 import { serveControl } from '../control/socket.ts';
 import { Planner } from '../planner/planner.ts';
+import { isDamage } from '../queue/failure.ts';
 import type { FleetQueue } from '../queue/fleet-queue.ts';
 import { nodeName } from '../queue/names.ts';
 import { openEmbedded } from '../queue/open-embedded.ts';
@@ -124,7 +125,30 @@ export async function runAgent(context: Context, options: AgentCommandOptions): 
     }).run();
     return;
   }
-  await using queue = await openEmbedded({ stateDirectory, warn: output.warn });
+  try {
+    await runAlone(context, options, { node, ledger, stateDirectory });
+  } catch (error) {
+    if (context.signal.aborted || !isDamage(asFirstError(error))) throw error;
+    output.warn('the embedded queue is damaged, and made anew: exports that run go on');
+    await runAlone(context, options, { node, ledger, stateDirectory, isDamaged: true });
+  }
+}
+
+interface AloneOptions {
+  readonly node: string;
+  readonly ledger: Ledger;
+  readonly stateDirectory: string | undefined;
+  readonly isDamaged?: boolean;
+}
+
+/** Agent, planner and queue of a machine, in one process. */
+async function runAlone(
+  context: Context,
+  options: AgentCommandOptions,
+  { node, ledger, stateDirectory, isDamaged }: AloneOptions,
+): Promise<void> {
+  const { output } = context;
+  await using queue = await openEmbedded({ stateDirectory, warn: output.warn, isDamaged });
   await queue.addNode(node);
   const { path } = await openStateDirectory(stateDirectory);
   await using _control = await serveControl(controlPath(path), queue);

@@ -1,8 +1,9 @@
+import { formatTable } from '@gantry/programs';
 import type { Context } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
-import { tableLines } from '../command-line/table.ts';
-import type { FleetJob } from '../queue/fleet-queue.ts';
-import { askStatus, newestOf } from './ask-status.ts';
+import type { FleetJob } from '../queue/records.ts';
+import { newestOf } from '../view/newest.ts';
+import { askStatus } from './ask-status.ts';
 
 /** Two nights: the one that runs, and the one before. */
 const STATUS_DAYS = 2;
@@ -11,7 +12,7 @@ const STATUS_DAYS = 2;
 export async function runStatus(context: Context, options: QueueOptions): Promise<void> {
   const status = await askStatus(context, options, STATUS_DAYS);
   const jobs = newestOf(status.jobs);
-  const lines = jobs.length === 0 ? ['no exports are planned'] : tableLines([HEADINGS, ...jobs.map(rowOf)]);
+  const lines = jobs.length === 0 ? ['no exports are planned'] : formatTable([HEADINGS, ...jobs.map(rowOf)]);
   const limits = status.limits.map(({ store, atOnce, held }) => `${store}: ${held} of ${atOnce} exports at once`);
   const paused = status.paused.map((node) => (node === '*' ? 'all nodes are paused' : `${node} is paused`));
   context.output.result({ operation: 'status', nodes: status.nodes, paused: status.paused, limits: status.limits, jobs }, [

@@ -1,7 +1,9 @@
 import { z } from 'zod';
-import type { DatedFinding, FleetJob, FleetQueue } from '../queue/fleet-queue.ts';
+import type { FleetQueue } from '../queue/fleet-queue.ts';
+import type { DatedFinding, FleetJob, LastGood } from '../queue/records.ts';
 import { attemptOutput } from '../queue/form.ts';
 import type { StoreLimit } from '../queue/store-tokens.ts';
+import type { PlannerTurn } from '../queue/turns.ts';
 
 interface OfJob {
   readonly id: string;
@@ -12,6 +14,8 @@ interface OfJob {
 export type Request =
   /** `since`: ISO 8601, UTC. */
   | { readonly command: 'status'; readonly since: string }
+  | { readonly command: 'good' }
+  | { readonly command: 'history'; readonly instance: string; readonly since: string }
   | ({ readonly command: 'run'; readonly policy: string; readonly instance: string; readonly stores: readonly string[] } & OfJob)
   | ({ readonly command: 'cancel' | 'redrive' } & OfJob)
   | { readonly command: 'pause' | 'resume'; readonly node: string }
@@ -22,6 +26,8 @@ const ofJob = { id: z.uuid(), node: z.string() };
 
 export const request: z.ZodType<Request> = z.union([
   z.object({ command: z.literal('status'), since: z.iso.datetime() }),
+  z.object({ command: z.literal('good') }),
+  z.object({ command: z.literal('history'), instance: z.string(), since: z.iso.datetime() }),
   z.object({ command: z.literal('run'), policy: z.string(), instance: z.string(), stores: z.array(z.string()), ...ofJob }),
   z.object({ command: z.enum(['cancel', 'redrive']), ...ofJob }),
   z.object({ command: z.enum(['pause', 'resume']), node: z.string() }),
@@ -36,31 +42,47 @@ export interface FleetStatus {
   readonly limits: readonly StoreLimit[];
   readonly jobs: readonly FleetJob[];
   readonly findings: readonly DatedFinding[];
+  /** Of planners, the newest first. */
+  readonly turns: readonly PlannerTurn[];
 }
 
 const date = z.coerce.date();
+
+/** The form in which jobs go through a socket. */
+export const fleetJobs: z.ZodType<readonly FleetJob[]> = z.array(
+  z.object({
+    id: z.string(),
+    node: z.string(),
+    policy: z.string(),
+    instance: z.string(),
+    begin: date.optional(),
+    end: date.optional(),
+    state: z.enum(['waiting', 'running', 'done', 'failed', 'cancelled', 'left', 'elsewhere', 'lost']),
+    attempts: z.number(),
+    startAfter: date.optional(),
+    startedOn: date.optional(),
+    endedOn: date.optional(),
+    output: attemptOutput,
+  }),
+);
+
+/** The form in which last good exports go through a socket. */
+export const lastGoods: z.ZodType<readonly LastGood[]> = z.array(
+  z.object({
+    policy: z.string(),
+    instance: z.string(),
+    endedOn: date,
+    reference: z.string().optional(),
+    plainBytes: z.number().optional(),
+  }),
+);
 
 /** The form in which it goes through a socket. */
 export const fleetStatus: z.ZodType<FleetStatus> = z.object({
   nodes: z.array(z.string()),
   paused: z.array(z.string()),
   limits: z.array(z.object({ store: z.string(), atOnce: z.number(), held: z.number() })),
-  jobs: z.array(
-    z.object({
-      id: z.string(),
-      node: z.string(),
-      policy: z.string(),
-      instance: z.string(),
-      begin: date.optional(),
-      end: date.optional(),
-      state: z.enum(['waiting', 'running', 'done', 'failed', 'cancelled', 'left', 'elsewhere', 'lost']),
-      attempts: z.number(),
-      startAfter: date.optional(),
-      startedOn: date.optional(),
-      endedOn: date.optional(),
-      output: attemptOutput,
-    }),
-  ),
+  jobs: fleetJobs,
   findings: z.array(
     z.object({
       kind: z.enum(['missed', 'overrun']),
@@ -73,9 +95,17 @@ export const fleetStatus: z.ZodType<FleetStatus> = z.object({
       foundOn: date,
     }),
   ),
+  turns: z.array(
+    z.object({
+      planner: z.string(),
+      plannedSecondsAgo: z.number().optional(),
+      problems: z.array(z.string()),
+      failure: z.string().optional(),
+    }),
+  ),
 });
 
-/** The answer to everything but `status`. */
+/** The answer to what changes something. */
 export const outcome: z.ZodType<{ readonly done: boolean }> = z.object({ done: z.boolean() });
 
 /** Does what was asked for. @returns what goes through a socket as JSON @throws GantryError `QUEUE_*` */
@@ -90,8 +120,12 @@ export async function answer(queue: FleetQueue, asked: Request): Promise<unknown
         await queue.findings(since),
       ];
       const limits = await queue.tokens((tokens) => tokens.limits());
-      return { nodes, paused, limits, jobs, findings };
+      return { nodes, paused, limits, jobs, findings, turns: await queue.turns() };
     }
+    case 'good':
+      return await queue.lastGood();
+    case 'history':
+      return await queue.history(asked.instance, new Date(asked.since));
     case 'run':
       await queue.ask(asked);
       return { done: true };

@@ -2,6 +2,7 @@ import process from 'node:process';
 import { ALL_VARIANTS } from '@gantry/testkit';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { DAY_MS } from '../days.ts';
 import type { PlannedJob } from './job.ts';
 import { jobId, MAX_PLANNED_PRIORITY, priorityOf, startIn } from './job.ts';
 import type { FleetPlan, KnownJob, KnownState, PlacedInstance, PlanInput } from './plan.ts';
@@ -13,7 +14,6 @@ const WEB1: PlacedInstance = { policy: 'nightly', instance: 'web1', node: 'n1' }
 const BEGIN = new Date('2026-11-27T22:00:00Z');
 const END = new Date('2026-11-28T06:00:00Z');
 const MIDNIGHT = new Date('2026-11-28T00:00:00Z');
-const DAY_MS = 24 * 3_600_000;
 
 const zone = process.env['TZ'];
 beforeEach(() => {

@@ -1,4 +1,4 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { loadConfiguration } from '@gantry/config';
 import type { TemporaryDirectory } from '@gantry/testkit';
@@ -34,7 +34,9 @@ let notes: string[];
 
 beforeEach(async () => {
   home = await makeTemporaryDirectory();
-  await sql('DELETE FROM gantry_jobs.job; DELETE FROM gantry_fleet.planned; DELETE FROM gantry_fleet.finding');
+  await sql(
+    'DELETE FROM gantry_jobs.job; DELETE FROM gantry_fleet.planned; DELETE FROM gantry_fleet.finding; DELETE FROM gantry_fleet.turn',
+  );
   notes = [];
   await mkdir(home.file('instances'));
   for (const name of ['web1', 'web2'])
@@ -128,6 +130,29 @@ test('a window that passed without a turn is recorded once, and its jobs are tak
   ]);
   // The next night is a new one.
   expect(await own.turn(later(24))).toMatchObject({ added: 2, findings: 0, problems: 0 });
+});
+
+test('windows that passed while turns failed, or while a source could not be asked, are missed, also after days', async () => {
+  await configure();
+  const own = planner();
+  await own.turn(NOW);
+  const text = await readFile(home.file('gantry.yaml'), 'utf8');
+  await writeFile(home.file('gantry.yaml'), 'policies: [');
+  await expect(own.turn(later(24))).rejects.toMatchObject({ code: 'CONFIGURATION_SYNTAX' });
+  expect(await queue.turns()).toMatchObject([{ planner: 'n1', failure: expect.stringContaining('[CONFIGURATION_SYNTAX]') }]);
+  await writeFile(home.file('gantry.yaml'), text);
+  const days = async (): Promise<number> => new Set((await queue.findings(new Date(0))).map(({ window }) => window.begin.getTime())).size;
+  await own.turn(later(6 * 24));
+  expect(await days()).toBe(6);
+  // As the clock of the database would have it then.
+  await sql(`UPDATE gantry_fleet.planned SET planned_on = planned_on + interval '6d'`);
+  await rename(home.file('instances'), home.file('away'));
+  expect(await own.turn(later(7 * 24))).toMatchObject({ problems: 1 });
+  expect(await queue.turns()).toMatchObject([{ planner: 'n1', problems: [expect.stringContaining('instances')], failure: undefined }]);
+  for (const day of [8, 12]) await own.turn(later(day * 24));
+  await rename(home.file('away'), home.file('instances'));
+  await own.turn(later(13 * 24));
+  expect(await days()).toBe(13);
 });
 
 test('an instance whose old node has started its export while it was to be taken back is not exported on the new one too', async () => {

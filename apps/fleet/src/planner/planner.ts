@@ -1,8 +1,10 @@
 import type { Configuration, OpenContext } from '@gantry/config';
 import { isName } from '@gantry/config';
-import { isSameHost } from '@gantry/core';
-import type { FleetJob, FleetQueue } from '../queue/fleet-queue.ts';
-import { KEEP_DAYS } from '../queue/fleet-queue.ts';
+import { asFirstError, GantryError, isSameHost } from '@gantry/core';
+import { DAY_MS } from '../days.ts';
+import type { FleetQueue } from '../queue/fleet-queue.ts';
+import type { FleetJob } from '../queue/records.ts';
+import { KEEP_DAYS } from '../queue/records.ts';
 import { subjectKey } from './job.ts';
 import type { FoundInstance } from './placement.ts';
 import { Placement } from './placement.ts';
@@ -29,7 +31,6 @@ export interface PlanResult {
   readonly problems: number;
 }
 
-const DAY_MS = 24 * 3_600_000;
 /** Later turns look at what the last windows can have: a month of 20,000 instances is more than is to be read each minute. */
 const RECENT_DAYS = 3;
 
@@ -43,7 +44,10 @@ export class Planner {
   readonly #noted = new Set<string>();
   /** When the newest good export of each subject ended; empty before the first turn, which reads all that is kept. */
   readonly #lastGood = new Map<string, Date>();
-  #isFirst = true;
+  /** When the last turn ended well; before that one, it has read all that is kept. */
+  #lastTurn: Date | undefined;
+  /** Problems of the last turn, and since when there is each: what it is about was not looked at in the meantime. */
+  #problems: ReadonlyMap<string, Date> = new Map();
 
   constructor(options: PlannerOptions) {
     this.#options = options;
@@ -52,24 +56,38 @@ export class Planner {
 
   /** @throws GantryError `CONFIGURATION_*`, `QUEUE_*`; the signal's reason */
   async turn(now: Date = new Date()): Promise<PlanResult> {
-    const { queue, configuration, note } = this.#options;
+    const { queue, here, context } = this.#options;
+    try {
+      return await this.#turn(now);
+    } catch (error) {
+      const first = asFirstError(error);
+      // Otherwise it is seen by the age of the last plan alone.
+      const failure = first instanceof GantryError ? `${first.message} [${first.code}]` : String(first);
+      if (!context.signal.aborted) await queue.noteTurn(here, { failure }).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #turn(now: Date): Promise<PlanResult> {
+    const { queue, configuration, here } = this.#options;
     const current = await configuration();
     const policies = [...current.policies.values()];
-    const said = new Set<string>();
-    const say = (message: string): void => void said.add(message);
-    const { instances, problems } = await this.#placement.find(current, policies);
-    for (const { what, message, code } of problems) say(`${what}: ${message} [${code}]`);
-    const days = this.#isFirst ? KEEP_DAYS : RECENT_DAYS;
-    const jobs = await queue.jobs(new Date(now.getTime() - days * DAY_MS), now);
-    this.#isFirst = false;
+    const problems = new Set<string>();
+    const found = await this.#placement.find(current, policies);
+    for (const { what, message, code } of found.problems) problems.add(`${what}: ${message} [${code}]`);
+    const onNodes = placeOnNodes(found.instances, await queue.nodes(), (message) => void problems.add(message));
+    const jobs = await queue.jobs(this.#since(problems, now), now);
     addLastGood(this.#lastGood, jobs);
     const stores = new Map(policies.map((policy) => [policy.name, policy.stores.filter(isName)]));
-    const placed = onNodes(instances, await queue.nodes(), { stores, lastGood: this.#lastGood }, say);
-    const plan = planFleet({ policies, instances: placed, known: jobs.flatMap(asKnown), now });
-    const problemCount = said.size;
-    for (const name of plan.withoutWindow) say(`policy ${name} has no window: a fleet does not run it by itself`);
-    for (const message of said) if (!this.#said.has(message)) note(message);
-    this.#said = said;
+    const instances = onNodes.map(({ policy, instance, node }): PlacedInstance => ({
+      policy,
+      instance,
+      node,
+      stores: stores.get(policy),
+      lastGood: this.#lastGood.get(subjectKey({ policy, instance })),
+    }));
+    const plan = planFleet({ policies, instances, known: jobs.flatMap(asKnown), now });
+    this.#say([...problems, ...plan.withoutWindow.map((name) => `policy ${name} has no window: a fleet does not run it by itself`)]);
     // First, so that what agents that are gone had is handed out soon; but no row that it fails with holds up the plan.
     const trouble = await queue.supervise().then(
       () => undefined,
@@ -79,7 +97,26 @@ export class Planner {
     const findings = await this.#note(plan.findings);
     await queue.forget(now);
     if (trouble !== undefined) throw trouble.error;
-    return { added, dropped, findings, problems: problemCount };
+    await queue.noteTurn(here, { problems: [...problems] });
+    this.#problems = new Map([...problems].map((message) => [message, this.#problems.get(message) ?? now]));
+    this.#lastTurn = now;
+    return { added, dropped, findings, problems: problems.size };
+  }
+
+  /**
+   * Since when jobs are looked at, for windows that passed without a turn: a part of the fleet may have had no plan for longer than the days
+   * that are looked at, because turns failed, or because what has asked for it could not be asked until now.
+   */
+  #since(problems: ReadonlySet<string>, now: Date): Date {
+    if (this.#lastTurn === undefined) return daysBefore(now, KEEP_DAYS);
+    const gone = [...this.#problems].filter(([message]) => !problems.has(message)).map(([, since]) => since.getTime());
+    return daysBefore(new Date(Math.min(now.getTime(), this.#lastTurn.getTime(), ...gone)), RECENT_DAYS);
+  }
+
+  /** Says each message once, until it is gone and comes again. */
+  #say(messages: readonly string[]): void {
+    for (const message of messages) if (!this.#said.has(message)) this.#options.note(message);
+    this.#said = new Set(messages);
   }
 
   async #carryOut({ add, drop, fail }: FleetPlan): Promise<Pick<PlanResult, 'added' | 'dropped'>> {
@@ -106,27 +143,22 @@ export class Planner {
   }
 }
 
-interface Known {
-  /** Names of the stores of each policy. */
-  readonly stores: ReadonlyMap<string, readonly string[]>;
-  /** When the newest good export of each subject ended. */
-  readonly lastGood: ReadonlyMap<string, Date>;
+function daysBefore(time: Date, days: number): Date {
+  return new Date(time.getTime() - days * DAY_MS);
 }
 
 /** Places instances on the nodes of the fleet. Those on other hosts are left out, with a message for each host. */
-function onNodes(
+function placeOnNodes(
   instances: readonly FoundInstance[],
   nodes: readonly string[],
-  { stores, lastGood }: Known,
   say: (message: string) => void,
-): readonly PlacedInstance[] {
-  const placed: PlacedInstance[] = [];
+): readonly Pick<PlacedInstance, 'policy' | 'instance' | 'node'>[] {
+  const placed: Pick<PlacedInstance, 'policy' | 'instance' | 'node'>[] = [];
   const missing = new Map<string, number>();
-  for (const found of instances) {
-    const { policy, instance, host } = found;
+  for (const { policy, instance, host } of instances) {
     const node = nodes.find((name) => isSameHost(name, host));
     if (node === undefined) missing.set(host, (missing.get(host) ?? 0) + 1);
-    else placed.push({ policy, instance, node, stores: stores.get(policy), lastGood: lastGood.get(subjectKey(found)) });
+    else placed.push({ policy, instance, node });
   }
   for (const [host, count] of missing)
     say(`${host} is not a node of the fleet: ${count === 1 ? '1 instance there is' : `${count} instances there are`} not exported`);

@@ -1,6 +1,6 @@
 import { GantryError } from '@gantry/core';
 import { expect, test } from 'vitest';
-import { queueFailure } from './failure.ts';
+import { isDamage, queueFailure } from './failure.ts';
 
 function failure(code: string, message = 'it failed'): Error {
   return Object.assign(new Error(message), { code });
@@ -39,4 +39,5 @@ test('a role that is not let in gets a hint about passwords, and missing tables 
 test('a defect, damage of the database, and what has a code already stay as they are', () => {
   const errors = [new TypeError('x is undefined'), failure('XX001'), new GantryError('USAGE', { message: 'no', hint: 'no' })];
   for (const error of errors) expect(queueFailure(error)).toBe(error);
+  expect(errors.map(isDamage)).toEqual([false, true, false]);
 });

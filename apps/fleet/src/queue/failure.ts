@@ -23,6 +23,11 @@ const DEFECTS: ReadonlySet<string> = new Set([
   'AbortError',
 ]);
 
+/** Whether an error says that what the database has on its disk is damaged. */
+export function isDamage(error: unknown): boolean {
+  return error instanceof Error && DAMAGED.test(codeOf(error));
+}
+
 /** What the database failed with, in Gantry's terms; a defect comes back as it is. Its messages have no password. */
 export function queueFailure(error: unknown): unknown {
   if (error instanceof GantryError || !(error instanceof Error)) return error;

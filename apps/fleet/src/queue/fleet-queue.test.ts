@@ -1,12 +1,14 @@
-import { appendFile, readdir, writeFile } from 'node:fs/promises';
+import { appendFile, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeTemporaryDirectory, oneIn, startPostgres } from '@gantry/testkit';
+import process from 'node:process';
+import { makeTemporaryDirectory, mountNewTmpfs, oneIn, startPostgres } from '@gantry/testkit';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { copyEmbeddedQueue } from '../../test/embedded-template.ts';
 import { jobId } from '../planner/job.ts';
 import type { PlannedJob } from '../planner/job.ts';
-import type { FleetJob, FleetQueue } from './fleet-queue.ts';
+import type { FleetQueue } from './fleet-queue.ts';
+import type { FleetJob } from './records.ts';
 import { openEmbedded, openEmbeddedDatabase } from './open-embedded.ts';
 import type { Token } from './store-tokens.ts';
 import { initPostgres, openPostgres } from './open-postgres.ts';
@@ -138,6 +140,23 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     expect(await asNode.complete(second, { outcome: 'present', reference: 'db1@first' })).toBe(true);
   });
 
+  test('a job whose lease ended can be taken again before its time; one that has ended or is held cannot', async () => {
+    await queue.add([job('held')]);
+    const first = await take('held');
+    expect(await asNode.takeAgain(first)).toBeUndefined();
+    await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h', retry_delay = 600 WHERE id = '${first.id}'`);
+    await sql('UPDATE gantry_jobs.queue SET monitor_on = NULL, monitor_claim_on = NULL');
+    await queue.supervise();
+    expect(await asNode.takeAgain(first)).toBe(1);
+    expect(await asNode.renew({ ...first, retryCount: 1 }, { readBytes: 5, bytesPerSecond: 2 })).toBe(true);
+    expect(await asNode.renew(first, { readBytes: 6, bytesPerSecond: 2 })).toBe(false);
+    expect(await found('held')).toMatchObject([
+      { state: 'running', attempts: 2, output: { progress: { readBytes: 5, bytesPerSecond: 2 } } },
+    ]);
+    expect(await asNode.complete({ ...first, retryCount: 1 }, { outcome: 'exported' })).toBe(true);
+    expect(await asNode.takeAgain(first)).toBeUndefined();
+  });
+
   test('an attempt that failed is tried again three times, and one that found it busy costs none of them', async () => {
     await queue.add([job('bad')]);
     const costs = [true, false, false, true, false, true];
@@ -168,7 +187,7 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     expect(await queue.redrive(job('poison'))).toBe(true);
     expect(await queue.redrive(job('poison'))).toBe(false);
     const again = await take('poison');
-    expect(again.data).toEqual({ policy: 'nightly', instance: 'poison' });
+    expect(again.data).toEqual({ policy: 'nightly', instance: 'poison', asked: expect.stringMatching(/^\d{4}-\S+Z$/) });
     await asNode.complete(again, { outcome: 'exported' });
   });
 
@@ -206,6 +225,40 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     expect(first?.data.window).toBeUndefined();
     expect(await found('asked')).toMatchObject([{ begin: undefined, end: undefined }]);
     await asNode.take('n1', 10);
+  });
+
+  test('turns of planners are known with their age: the last plan with its problems, and why none was made since', async () => {
+    await queue.noteTurn('n1', { problems: Array.from({ length: 102 }, (_, index) => `problem ${index}`) });
+    const [first] = await queue.turns();
+    expect([first?.planner, first?.problems.length, first?.problems[100]]).toEqual(['n1', 101, 'and 2 more']);
+    expect(first?.plannedSecondsAgo).toBeLessThan(600);
+    await queue.noteTurn('n1', { failure: 'it failed' });
+    await queue.noteTurn('n2', { failure: 'it failed there' });
+    await sql(`UPDATE gantry_fleet.turn SET planned_on = now() - interval '1h' WHERE planner = 'n1'`);
+    const turns = await queue.turns();
+    expect(turns).toMatchObject([
+      { planner: 'n1', failure: 'it failed' },
+      { planner: 'n2', failure: 'it failed there', plannedSecondsAgo: undefined, problems: [] },
+    ]);
+    expect(Math.floor((turns[0]?.plannedSecondsAgo ?? 0) / 60)).toBe(60);
+    await queue.noteTurn('n1', { problems: [] });
+    expect((await queue.turns())[0]).toMatchObject({ planner: 'n1', problems: [], failure: undefined });
+  });
+
+  test('the last good export of an instance is known, and one that was left is not one', async () => {
+    await queue.add([job('good1'), job('good2')]);
+    for (const attempt of await asNode.take('n1', 100)) {
+      const isGood = attempt.data.instance === 'good1';
+      await asNode.complete(attempt, isGood ? { outcome: 'exported', reference: 'good1@1', plainBytes: 7 } : { outcome: 'left' });
+    }
+    const good = (await queue.lastGood()).filter(({ instance }) => instance.startsWith('good'));
+    expect(good).toEqual([{ policy: 'nightly', instance: 'good1', endedOn: expect.any(Date), reference: 'good1@1', plainBytes: 7 }]);
+  });
+
+  test('the history of an instance has its exports alone', async () => {
+    await queue.add([job('told'), job('other')]);
+    expect(await queue.history('told', BEGIN)).toMatchObject([{ instance: 'told', state: 'waiting' }]);
+    for (const instance of ['told', 'other']) await queue.drop(job(instance));
   });
 
   test('findings are recorded once, and nodes are paused and resumed', async () => {
@@ -328,6 +381,21 @@ describe('the embedded queue', () => {
     expect(await anew.nodes()).toEqual([]);
     expect(warnings).toEqual([expect.stringContaining('the embedded queue is damaged, and made anew')]);
     expect(await readdir(directory)).toContain('PG_VERSION');
+    expect(await readFile(`${directory}.damaged/global/pg_control`, 'utf8')).toBe('damaged');
+  });
+
+  test('stays as it is where it cannot be opened because nothing can be written', async () => {
+    await using home = await makeTemporaryDirectory();
+    await using disk = await mountNewTmpfs(256 * 1024 * 1024);
+    await symlink(disk.path, join(home.path, 'fleet'));
+    await copyEmbeddedQueue(disk.file('queue'));
+    await disk.remount('ro');
+    await expect(openEmbedded({ stateDirectory: home.path, warn })).rejects.toMatchObject({
+      code: 'STATE_UNUSABLE',
+      message: expect.stringMatching(/cannot open the embedded queue.*EROFS/),
+    });
+    await disk.remount('rw');
+    expect(await readdir(disk.path)).toEqual(['queue']);
   });
 });
 
@@ -361,6 +429,31 @@ describe('on PostgreSQL', () => {
       expect(String(error)).not.toContain('secret');
     }
     await expect(openPostgres({ url: 'postgres://u@127.0.0.1:1/d', warn })).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE' });
+  });
+
+  test('a lock that another one holds, and a server that does not answer, are not waited for without end', async () => {
+    const client = new pg.Client({ connectionString: server.url('owner') });
+    await client.connect();
+    await using queue = await openPostgres({ url: server.url('owner'), warn, limits: { statementMs: 60_000, lockMs: 100 } });
+    await client.query('BEGIN; LOCK TABLE gantry_fleet.pause');
+    await expect(queue.paused()).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE', message: expect.stringContaining('lock timeout') });
+    await client.query('ROLLBACK');
+    expect(await queue.paused()).toEqual([]);
+    await using deaf = await openPostgres({ url: server.url('owner'), warn, connections: 1, limits: { statementMs: 500, lockMs: 100 } });
+    const { rows } = await client.query<{ readonly pid: number }>(
+      `SELECT pid FROM pg_stat_activity WHERE application_name = 'gantry-fleet' ORDER BY backend_start DESC LIMIT 1`,
+    );
+    const pid = rows[0]?.pid;
+    if (pid === undefined) throw new Error('it is connected');
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await expect(deaf.paused()).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE', message: expect.stringContaining('timeout') });
+    } finally {
+      process.kill(pid, 'SIGCONT');
+      await client.end();
+    }
+    // By another connection.
+    expect(await deaf.paused()).toEqual([]);
   });
 
   test('a server that is killed is not reached, and used again when it is back, with all that it had', async () => {

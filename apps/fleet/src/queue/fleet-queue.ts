@@ -1,15 +1,20 @@
+import { pause } from '@gantry/core';
 import type { Db } from 'pg-boss';
 import { PgBoss } from 'pg-boss';
 import { z } from 'zod';
+import { DAY_SECONDS } from '../days.ts';
 import type { PlannedJob } from '../planner/job.ts';
 import { ASKED_PRIORITY } from '../planner/job.ts';
 import type { Finding, KnownJob } from '../planner/plan.ts';
 import { queueFailure } from './failure.ts';
-import type { AttemptOutput, BossState, JobData } from './form.ts';
-import { attemptOutput, bossState, jobData, knownState, lastAttemptOf } from './form.ts';
+import type { AttemptOutput, BossState, JobData, Progress } from './form.ts';
+import { bossState, jobData } from './form.ts';
 import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, queueOf } from './names.ts';
-import { MAX_OUTPUT_BYTES } from './schema.ts';
+import type { DatedFinding, FleetJob, LastGood } from './records.ts';
+import { KEEP_DAYS, Records } from './records.ts';
 import { StoreTokens } from './store-tokens.ts';
+import type { PlannerTurn, TurnReport } from './turns.ts';
+import { Turns } from './turns.ts';
 
 /** An attempt of a job that an agent has. Everything that is said of it counts only while it is the job's current one. */
 export interface Attempt {
@@ -18,16 +23,6 @@ export interface Attempt {
   /** Which attempt it is: pg-boss counts it up each time the job is handed out. */
   readonly retryCount: number;
   readonly data: JobData;
-}
-
-/** A job that was planned, with what is known of its attempts. */
-export interface FleetJob extends Omit<KnownJob, 'begin' | 'end'> {
-  /** Absent for one that a user asked for. */
-  readonly begin?: Date | undefined;
-  readonly end?: Date | undefined;
-  readonly attempts: number;
-  readonly startAfter?: Date | undefined;
-  readonly output: AttemptOutput;
 }
 
 /** How an attempt that failed goes on. */
@@ -47,53 +42,17 @@ export const LEASE_SECONDS = 60;
 export const MONITOR_INTERVAL_SECONDS = 15;
 /** The longest that pg-boss allows; the next attempt finds the export that still runs. */
 const MAX_RUN_SECONDS = 24 * 3600;
-const DAY_SECONDS = 24 * 3600;
-/** For how long what became of exports is kept. */
-export const KEEP_DAYS = 31;
-
+/** For how long connections may take to close, ms. */
+const STOP_MS = 5000;
 const affected = z.object({ affected: z.number() });
-const date = z.date().nullable();
-/** Nodes write it: one that lies does not stop what is read of the others. */
-const dateOfNode = date.catch(null);
-
-const knownRow = z.object({
-  id: z.string(),
-  node: z.string(),
-  policy: z.string(),
-  instance: z.string(),
-  window_begin: date,
-  window_end: date,
-  dropped: z.boolean(),
-  redriven: z.boolean(),
-  state: bossState.nullable(),
-  retry_count: z.number().nullable().catch(null),
-  start_after: dateOfNode,
-  started_on: dateOfNode,
-  completed_on: dateOfNode,
-  output: z.unknown(),
-});
-
-const findingRow = z.object({
-  kind: z.enum(['missed', 'overrun']),
-  id: z.string(),
-  policy: z.string(),
-  instance: z.string(),
-  node: z.string(),
-  window_begin: z.date(),
-  window_end: z.date(),
-  reason: z.string(),
-  found_on: z.date(),
-});
-
-/** A finding, and when it was first made. */
-export type DatedFinding = Finding & { readonly foundOn: Date };
-
 /** The jobs of a fleet, in pg-boss: the same on PostgreSQL and in the embedded database. */
 export class FleetQueue implements AsyncDisposable {
   readonly #boss: PgBoss;
   readonly #db: Db;
   readonly #close: () => Promise<void>;
   readonly #tokens: StoreTokens;
+  readonly #turns: Turns;
+  readonly #records: Records;
 
   /** @param close ends what the queue is in */
   constructor(boss: PgBoss, close: () => Promise<void>) {
@@ -101,10 +60,16 @@ export class FleetQueue implements AsyncDisposable {
     this.#db = boss.getDb();
     this.#close = close;
     this.#tokens = new StoreTokens(boss, { leaseSeconds: LEASE_SECONDS, maxSeconds: MAX_RUN_SECONDS });
+    this.#turns = new Turns(this.#db);
+    this.#records = new Records(this.#db);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#boss.stop({ graceful: false });
+    const over = new AbortController();
+    // It waits for statements that a server which does not answer has not ended.
+    const late = pause(STOP_MS, over.signal).catch(() => undefined);
+    await Promise.race([this.#boss.stop({ graceful: false }), late]);
+    over.abort();
     await this.#close();
   }
 
@@ -147,7 +112,8 @@ export class FleetQueue implements AsyncDisposable {
   async ask({ id, node, policy, instance, stores }: Pick<PlannedJob, 'id' | 'node' | 'policy' | 'instance' | 'stores'>): Promise<void> {
     await this.#call(async () => {
       await this.#remember([{ id, node, policy, instance, begin: null, end: null }]);
-      await this.#boss.insert(queueOf(node), [{ id, data: { policy, instance, stores }, priority: ASKED_PRIORITY }]);
+      const asked = new Date().toISOString();
+      await this.#boss.insert(queueOf(node), [{ id, data: { policy, instance, stores, asked }, priority: ASKED_PRIORITY }]);
     });
   }
 
@@ -179,75 +145,31 @@ export class FleetQueue implements AsyncDisposable {
 
   /** What was planned since a time, oldest first. */
   async jobs(since: Date, now: Date = new Date()): Promise<readonly FleetJob[]> {
-    return await this.#jobs('p.planned_on > $1', since, now);
+    return await this.#call(() => this.#records.jobs(since, now));
   }
 
   /** What was planned or has ended since a time, and what has not ended yet: an export may take longer than the time that is looked at. */
   async jobsAndOpen(since: Date): Promise<readonly FleetJob[]> {
-    return await this.#jobs(`p.planned_on > $1 OR j.completed_on > $1 OR j.state <= 'active'`, since, new Date());
+    return await this.#call(() => this.#records.jobsAndOpen(since));
   }
 
-  async #jobs(which: string, since: Date, now: Date): Promise<readonly FleetJob[]> {
-    const rows = await this.#rows(
-      knownRow,
-      `SELECT p.id::text, p.node, p.policy, p.instance, p.window_begin, p.window_end, p.dropped, p.redriven, j.state::text, j.retry_count,
-         j.start_after, j.started_on, j.completed_on,
-         CASE WHEN pg_column_size(j.output) <= ${MAX_OUTPUT_BYTES} AND octet_length(j.output::text) <= ${MAX_OUTPUT_BYTES} THEN j.output END AS output
-       FROM ${FLEET}.planned p LEFT JOIN ${JOBS}.job j ON j.name = '${queueOf('')}' || p.node AND j.id = p.id
-       WHERE ${which} ORDER BY p.planned_on, p.id, p.node`,
-      [since],
-    );
-    return rows.map((row) => {
-      const output = attemptOutput.catch({}).parse(row.output ?? {});
-      const end = row.window_end ?? undefined;
-      const state = knownState(row.state, output.outcome, { dropped: row.dropped, end, now });
-      return {
-        id: row.id,
-        node: row.node,
-        policy: row.policy,
-        instance: row.instance,
-        begin: row.window_begin ?? undefined,
-        end,
-        state,
-        redriven: row.redriven,
-        lastAttempt: state === 'waiting' && row.started_on !== null ? lastAttemptOf(output) : undefined,
-        attempts: row.started_on === null ? 0 : (row.retry_count ?? 0) + 1,
-        startAfter: row.start_after ?? undefined,
-        startedOn: row.started_on ?? undefined,
-        endedOn: row.completed_on ?? undefined,
-        output,
-      };
-    });
+  /** The exports of an instance that were planned since a time, by any policy, oldest first. */
+  async history(instance: string, since: Date): Promise<readonly FleetJob[]> {
+    return await this.#call(() => this.#records.history(instance, since));
+  }
+
+  /** The last good export of each instance that has one. */
+  async lastGood(): Promise<readonly LastGood[]> {
+    return await this.#call(() => this.#records.lastGood());
   }
 
   /** Records findings, each once. @returns how many are new */
   async note(findings: readonly Finding[]): Promise<number> {
-    const rows = findings.map(({ window: { begin, end }, ...rest }) => ({ ...rest, begin, end }));
-    const added = await this.#rows(
-      z.object({ id: z.string() }),
-      `INSERT INTO ${FLEET}.finding (kind, id, policy, instance, node, window_begin, window_end, reason)
-       SELECT kind, id, policy, instance, node, "begin", "end", reason FROM json_to_recordset($1::text::json)
-         AS x (kind text, id uuid, policy text, instance text, node text, "begin" timestamptz, "end" timestamptz, reason text)
-       ON CONFLICT DO NOTHING RETURNING id::text`,
-      [JSON.stringify(rows)],
-    );
-    return added.length;
+    return await this.#call(() => this.#records.note(findings));
   }
 
   async findings(since: Date): Promise<readonly DatedFinding[]> {
-    const sql = `SELECT kind, id::text, policy, instance, node, window_begin, window_end, reason, found_on FROM ${FLEET}.finding
-      WHERE found_on > $1 ORDER BY found_on, id`;
-    const rows = await this.#rows(findingRow, sql, [since]);
-    return rows.map(({ kind, id, policy, instance, node, reason, window_begin: begin, window_end: end, found_on: foundOn }) => ({
-      kind,
-      id,
-      policy,
-      instance,
-      node,
-      reason,
-      window: { begin, end },
-      foundOn,
-    }));
+    return await this.#call(() => this.#records.findings(since));
   }
 
   /** Forgets what is older than {@link KEEP_DAYS}. */
@@ -256,6 +178,7 @@ export class FleetQueue implements AsyncDisposable {
     await this.#call(async () => {
       await this.#db.executeSql(`DELETE FROM ${FLEET}.planned WHERE planned_on < $1`, [before]);
       await this.#db.executeSql(`DELETE FROM ${FLEET}.finding WHERE found_on < $1`, [before]);
+      await this.#turns.forget(before);
     });
   }
 
@@ -289,9 +212,28 @@ export class FleetQueue implements AsyncDisposable {
     return attempts;
   }
 
-  /** Renews the lease of an attempt. @returns whether it is still the job's current one */
-  async renew({ id, node, retryCount }: Omit<Attempt, 'data'>): Promise<boolean> {
-    return this.#isDone(await this.#call(() => this.#boss.touch(queueOf(node), { id, retryCount })));
+  /** Renews the lease of an attempt, and notes how far its export is. @returns whether it is still the job's current one */
+  async renew({ id, node, retryCount }: Omit<Attempt, 'data'>, progress?: Progress): Promise<boolean> {
+    if (progress === undefined) return this.#isDone(await this.#call(() => this.#boss.touch(queueOf(node), { id, retryCount })));
+    // In one statement: of 500 nodes, each renews four times a minute.
+    const sql = `UPDATE ${JOBS}.job SET heartbeat_on = ${JOBS}.job_now(), output = $4::text::jsonb
+      WHERE name = $1 AND id = $2 AND retry_count = $3 AND state = 'active' RETURNING id::text`;
+    const output: AttemptOutput = { progress };
+    return (await this.#rows(z.object({ id: z.string() }), sql, [queueOf(node), id, retryCount, JSON.stringify(output)])).length === 1;
+  }
+
+  /**
+   * Takes a job again whose lease has ended, before it is handed out: its export runs, or has ended, on its node.
+   *
+   * @returns the number of its new attempt; undefined if it does not wait
+   */
+  async takeAgain({ id, node }: Pick<Attempt, 'id' | 'node'>): Promise<number | undefined> {
+    // As pg-boss hands it out.
+    const sql = `UPDATE ${JOBS}.job SET state = 'active', started_on = ${JOBS}.job_now(), heartbeat_on = ${JOBS}.job_now(),
+        retry_count = CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END
+      WHERE name = $1 AND id = $2 AND state < 'active' RETURNING retry_count`;
+    const [row] = await this.#rows(z.object({ retry_count: z.number() }), sql, [queueOf(node), id]);
+    return row?.retry_count;
   }
 
   /** The state of a job, as its node sees it. */
@@ -331,13 +273,24 @@ export class FleetQueue implements AsyncDisposable {
 
   /** Has a failed job tried again, as if a user had asked for it: its window may be over. @returns whether there was one */
   async redrive({ id, node }: Pick<Attempt, 'id' | 'node'>): Promise<boolean> {
-    const sql = `UPDATE ${JOBS}.job SET data = data - 'window', priority = $3 WHERE name = $1 AND id = $2 AND state = 'failed' RETURNING id::text`;
-    const found = await this.#rows(z.object({ id: z.string() }), sql, [queueOf(node), id, ASKED_PRIORITY]);
+    const sql = `UPDATE ${JOBS}.job SET data = data - 'window' || jsonb_build_object('asked', $4::text), priority = $3
+      WHERE name = $1 AND id = $2 AND state = 'failed' RETURNING id::text`;
+    const found = await this.#rows(z.object({ id: z.string() }), sql, [queueOf(node), id, ASKED_PRIORITY, new Date().toISOString()]);
     if (found.length === 0) return false;
     // Before it waits: a planner takes back what waits past its window.
     const known = `UPDATE ${FLEET}.planned SET redriven = true WHERE id = $1 AND node = $2`;
     await this.#call(() => this.#db.executeSql(known, [id, node]));
     return this.#isDone(await this.#call(() => this.#boss.retry(queueOf(node), id)));
+  }
+
+  /** Notes what a turn of a planner did, or could not. */
+  async noteTurn(planner: string, report: TurnReport): Promise<void> {
+    await this.#call(() => this.#turns.note(planner, report));
+  }
+
+  /** The last turns of all planners, the newest first. */
+  async turns(): Promise<readonly PlannerTurn[]> {
+    return await this.#call(() => this.#turns.all());
   }
 
   /** Agents begin nothing on a node, or on any (`*`), until it is resumed. */

@@ -10,6 +10,17 @@ export interface AttemptOutput {
   readonly reference?: string | undefined;
   readonly plainBytes?: number | undefined;
   readonly storedBytes?: number | undefined;
+  /** The store that has a limit for which it waits. */
+  readonly waitsFor?: string | undefined;
+  /** Of an export that runs: what it has read until its lease was renewed last, and how fast it read since the time before. */
+  readonly progress?: Progress | undefined;
+}
+
+/** How far an export that runs has come. */
+export interface Progress {
+  /** From disks, scripts and connections. */
+  readonly readBytes: number;
+  readonly bytesPerSecond: number;
 }
 
 /** Much longer than what agents write. */
@@ -28,24 +39,28 @@ export const attemptOutput: z.ZodType<AttemptOutput> = z.object({
   reference: text,
   plainBytes: z.number().nonnegative().optional().catch(undefined),
   storedBytes: z.number().nonnegative().optional().catch(undefined),
+  waitsFor: z.string().max(200).optional().catch(undefined),
+  progress: z.object({ readBytes: z.number().nonnegative(), bytesPerSecond: z.number().nonnegative() }).optional().catch(undefined),
 });
 
-/** The contents of a job. */
-export interface JobData {
+/** The contents of a job. Times are ISO 8601, UTC. */
+export type JobData = {
   readonly policy: string;
   readonly instance: string;
-  /** ISO 8601, UTC. Absent where a user asked for it: it is not bound to a window. */
-  readonly window?: { readonly begin: string; readonly end: string } | undefined;
   /** Names of stores that it is written into, which may have limits. */
   readonly stores?: readonly string[] | undefined;
-}
+} & (
+  | { readonly window: { readonly begin: string; readonly end: string }; readonly asked?: undefined }
+  /** A user asked for it then, or had it tried again: it is not bound to a window, and an export that began since is the one. */
+  | { readonly asked: string; readonly window?: undefined }
+);
 
-export const jobData: z.ZodType<JobData> = z.object({
-  policy: z.string().min(1),
-  instance: z.string().min(1),
-  window: z.object({ begin: z.iso.datetime(), end: z.iso.datetime() }).optional(),
-  stores: z.array(z.string()).optional(),
-});
+const subject = { policy: z.string().min(1), instance: z.string().min(1), stores: z.array(z.string()).optional() };
+
+export const jobData: z.ZodType<JobData> = z.union([
+  z.object({ ...subject, window: z.object({ begin: z.iso.datetime(), end: z.iso.datetime() }), asked: z.undefined().optional() }),
+  z.object({ ...subject, asked: z.iso.datetime({ offset: true }), window: z.undefined().optional() }),
+]);
 
 /** States of pg-boss. */
 export type BossState = 'created' | 'retry' | 'active' | 'completed' | 'cancelled' | 'failed';

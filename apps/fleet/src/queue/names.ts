@@ -27,6 +27,9 @@ export function roleOf(node: string): string {
   return `${ROLE_PREFIX}${node}`;
 }
 
+/** The role of PostgreSQL that may read everything and change nothing: that of the pages. */
+export const READER_ROLE = 'gantry-reader';
+
 /** SQL for the queue of the role that asks; nothing for a role that is not one of a node. */
 export const OWN_QUEUE_SQL: string = ofOwnRole(`'${QUEUE_PREFIX}' || `);
 

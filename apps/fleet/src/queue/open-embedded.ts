@@ -1,4 +1,4 @@
-import { rm, stat } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PGlite } from '@electric-sql/pglite';
 import { asFirstError, GantryError, makeDirectoryDurably, openStateDirectory, tryLock } from '@gantry/core';
@@ -11,6 +11,8 @@ export interface EmbeddedOptions {
   /** As operations get it. */
   readonly stateDirectory: string | undefined;
   readonly warn: (message: string) => void;
+  /** What it is in was found to be damaged while it was used. */
+  readonly isDamaged?: boolean | undefined;
 }
 
 /** The directory of the embedded queue, of the ledger and of the control socket. */
@@ -20,18 +22,19 @@ export function fleetDirectory(statePath: string): string {
 
 /**
  * Opens the queue of a fleet of one machine, in a database within this process. It keeps no lock on its directory and calls no fsync: so it
- * is under a lock of Gantry's, and made anew where it is damaged. What it forgets then was planned from the configuration, and which exports
- * are done is asked of the stores.
+ * is under a lock of Gantry's, and made anew where it is damaged; the damaged one is kept beside it until the next one is. What it forgets
+ * then was planned from the configuration, and which exports are done is asked of the stores.
  *
  * @throws GantryError `BUSY` if another process has it, `STATE_UNUSABLE`
  */
-export async function openEmbedded({ stateDirectory, warn }: EmbeddedOptions): Promise<FleetQueue> {
+export async function openEmbedded({ stateDirectory, warn, isDamaged = false }: EmbeddedOptions): Promise<FleetQueue> {
   const state = await openStateDirectory(stateDirectory);
   const lock = await tryLock({ directory: state.locks, name: 'fleet-queue', mode: 'exclusive', operation: 'run', instance: 'fleet' });
   if ('heldBy' in lock) throw busy(lock.heldBy[0]?.pid);
   await using scope = new AsyncDisposableStack();
   scope.use(lock);
   const directory = join(fleetDirectory(state.path), 'queue');
+  if (isDamaged) await setAside(directory);
   const queue = await openOrMake(directory, { warn, release: async () => await lock[Symbol.asyncDispose]() });
   scope.move();
   return queue;
@@ -54,10 +57,43 @@ async function openOrMake(directory: string, options: DatabaseOptions): Promise<
   } catch (error) {
     if (!wasThere) throw error;
     const first = asFirstError(error);
-    options.warn(`the embedded queue is damaged, and made anew: ${first instanceof Error ? first.message : String(first)}`);
+    const reason = first instanceof Error ? first.message : String(first);
+    await assertNotTheHost(directory, reason);
+    options.warn(`the embedded queue is damaged, and made anew: ${reason}`);
   }
-  await rm(directory, { recursive: true });
+  await setAside(directory);
   return (await openEmbeddedDatabase(directory, options)).queue;
+}
+
+/** More than the database writes when it is opened. */
+const PROBE_BYTES = 32 * 1024 * 1024;
+
+/**
+ * What the database says of a full disk, or of files that cannot be opened, does not differ from what it says of damage: so the host is
+ * asked.
+ *
+ * @throws GantryError `STATE_UNUSABLE` where files cannot be written
+ */
+async function assertNotTheHost(directory: string, reason: string): Promise<void> {
+  const path = `${directory}.probe`;
+  try {
+    await using file = await open(path, 'w', 0o600);
+    await file.write(Buffer.alloc(PROBE_BYTES));
+    await file.sync();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const message = `cannot open the embedded queue: ${reason}; nor can files be written beside it: ${why}`;
+    throw new GantryError('STATE_UNUSABLE', { message, hint: 'Free space on its file system, or see dmesg.', cause: error });
+  } finally {
+    await rm(path, { force: true });
+  }
+}
+
+/** Moves a damaged queue out of the way, in the place of the one before. */
+async function setAside(directory: string): Promise<void> {
+  const aside = `${directory}.damaged`;
+  await rm(aside, { recursive: true, force: true });
+  await rename(directory, aside);
 }
 
 /** Opens the database in a directory, which nothing else uses, or makes it. */

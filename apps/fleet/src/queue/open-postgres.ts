@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { queueFailure } from './failure.ts';
 import { FleetQueue, MONITOR_INTERVAL_SECONDS } from './fleet-queue.ts';
 import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA, roleOf } from './names.ts';
-import { FLEET_TABLES, FLEET_VERSION, NODE_RIGHTS } from './schema.ts';
+import { FLEET_TABLES, FLEET_VERSION, ROLE_RIGHTS } from './schema.ts';
 
 export interface PostgresOptions {
   /** `postgres://USER@HOST/DATABASE?…`; a password comes from where libpq looks for it (`PGPASSFILE`, `PGPASSWORD`). */
@@ -13,19 +13,31 @@ export interface PostgresOptions {
   readonly warn: (message: string) => void;
   /** At most, at once; an agent, which does one thing after the other, needs one. */
   readonly connections?: number | undefined;
+  /** How long a statement may take, and how long it may wait for a lock, ms. */
+  readonly limits?: StatementLimits | undefined;
+}
+
+interface StatementLimits {
+  readonly statementMs: number;
+  readonly lockMs: number;
 }
 
 const CONNECTIONS = 2;
 const CONNECT_TIMEOUT_MS = 10_000;
+/**
+ * A server whose host vanished is not waited for, and a node that locks the table of jobs holds up no other one for
+ * long. The longest statement reads the exports of a month.
+ */
+const LIMITS: StatementLimits = { statementMs: 60_000, lockMs: 20_000 };
 
 /**
  * Opens the queue of a fleet as one of its nodes, or as its owner.
  *
  * @throws GantryError `USAGE` for an address that is not valid, `QUEUE_UNAVAILABLE`, `QUEUE_UNUSABLE` if `init` did not run there
  */
-export async function openPostgres({ url, warn, connections = CONNECTIONS }: PostgresOptions): Promise<FleetQueue> {
+export async function openPostgres({ url, warn, connections = CONNECTIONS, limits = LIMITS }: PostgresOptions): Promise<FleetQueue> {
   assertUrl(url);
-  const boss = bossOf({ url, warn, connections }, false);
+  const boss = bossOf({ url, warn, connections, limits }, false);
   return await started(boss, async () => {
     const { rows } = await boss.getDb().executeSql(`SELECT version FROM ${FLEET}.version`);
     assertVersion(rows);
@@ -40,12 +52,12 @@ export async function openPostgres({ url, warn, connections = CONNECTIONS }: Pos
  */
 export async function initPostgres({ url, warn }: PostgresOptions, nodes: readonly string[]): Promise<void> {
   assertUrl(url);
-  const boss = bossOf({ url, warn, connections: CONNECTIONS }, true);
+  const boss = bossOf({ url, warn, connections: CONNECTIONS, limits: LIMITS }, true);
   await using queue = await started(boss, async () => {
     const db = boss.getDb();
     await db.executeSql(FLEET_TABLES);
     assertVersion((await db.executeSql(`SELECT version FROM ${FLEET}.version`)).rows);
-    await db.executeSql(NODE_RIGHTS);
+    await db.executeSql(ROLE_RIGHTS);
     for (const node of nodes) await db.executeSql(roleSql(node));
   });
   for (const node of nodes) await queue.addNode(node);
@@ -65,8 +77,16 @@ async function started(boss: PgBoss, prepare: () => Promise<void>): Promise<Flee
   return queue;
 }
 
-function bossOf({ url, warn, connections: max }: PostgresOptions & { readonly connections: number }, migrate: boolean): PgBoss {
+interface BossOptions extends PostgresOptions {
+  readonly connections: number;
+  readonly limits: StatementLimits;
+}
+
+function bossOf({ url, warn, connections: max, limits }: BossOptions, migrate: boolean): PgBoss {
+  // Options of the driver, to which pg-boss passes what it does not know.
+  const driver = { keepAlive: true, query_timeout: limits.statementMs, lock_timeout: limits.lockMs };
   const boss = new PgBoss({
+    ...driver,
     connectionString: url,
     application_name: 'gantry-fleet',
     schema: JOBS_SCHEMA,

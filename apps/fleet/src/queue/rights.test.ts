@@ -2,6 +2,7 @@ import { startPostgres } from '@gantry/testkit';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PgBoss } from 'pg-boss';
+import { answer } from '../control/requests.ts';
 import { jobId } from '../planner/job.ts';
 import type { PlannedJob } from '../planner/job.ts';
 import type { FleetQueue } from './fleet-queue.ts';
@@ -15,6 +16,8 @@ let node: FleetQueue;
 let boss: PgBoss;
 let client: pg.Client;
 let admin: pg.Client;
+/** The address for a role. */
+let urlOf: (role: string) => string;
 
 const WINDOW = { begin: new Date(Date.now() - 3_600_000), end: new Date(Date.now() + 3_600_000) };
 
@@ -30,6 +33,7 @@ const FAILED = job('web3', 'n2');
 beforeAll(async () => {
   const server = scope.use(await startPostgres());
   const url = server.url('owner');
+  urlOf = (role) => server.url(role);
   admin = new pg.Client({ connectionString: url });
   await admin.connect();
   scope.defer(() => admin.end());
@@ -63,6 +67,32 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await scope.disposeAsync();
+});
+
+test('the role of the pages reads what the owner does, and changes nothing', async () => {
+  const asked = { command: 'status', since: new Date(0).toISOString() } as const;
+  await using reader = await openPostgres({ url: urlOf('gantry-reader'), warn });
+  expect(await answer(reader, asked)).toEqual(await answer(owner, asked));
+  const before = await othersData();
+  const writes = [
+    () => reader.add([OTHER]),
+    () => reader.take('n1', 1),
+    () => reader.cancel(OTHER),
+    () => reader.pause('n1'),
+    () => reader.noteTurn('n1', { problems: [] }),
+    () => reader.tokens((tokens) => tokens.limit('vault', 1)),
+  ];
+  for (const write of writes) await expect(write()).rejects.toMatchObject({ code: 'QUEUE_UNUSABLE' });
+  const plain = new pg.Client({ connectionString: urlOf('gantry-reader') });
+  await plain.connect();
+  try {
+    for (const table of ['gantry_jobs.job', 'gantry_jobs.job_common', 'gantry_fleet.planned', 'gantry_fleet.node', 'gantry_fleet.turn'])
+      for (const text of [`DELETE FROM ${table}`, `INSERT INTO ${table} DEFAULT VALUES`, `TRUNCATE ${table}`, `LOCK TABLE ${table}`])
+        await expect(plain.query(text), text).rejects.toMatchObject({ code: expect.stringMatching(/^(?:42501|25P01)$/) });
+  } finally {
+    await plain.end();
+  }
+  expect(await othersData()).toBe(before);
 });
 
 /** Everything in both schemas that is not of `n1`, as the owner sees it. */

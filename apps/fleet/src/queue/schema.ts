@@ -1,4 +1,12 @@
-import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, OWN_NODE_SQL, OWN_QUEUE_SQL, SHARED_QUEUE_SQL } from './names.ts';
+import { DAY_SECONDS } from '../days.ts';
+import {
+  FLEET_SCHEMA as FLEET,
+  JOBS_SCHEMA as JOBS,
+  OWN_NODE_SQL,
+  OWN_QUEUE_SQL,
+  READER_ROLE as READER,
+  SHARED_QUEUE_SQL,
+} from './names.ts';
 
 /** The longest output of an attempt, as text, that a node may write, and that is read. */
 export const MAX_OUTPUT_BYTES: number = 64 * 1024;
@@ -47,6 +55,14 @@ export const FLEET_TABLES: string = `
     found_on timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (kind, id)
   );
+  CREATE INDEX IF NOT EXISTS planned_instance ON ${FLEET}.planned (instance);
+  CREATE TABLE IF NOT EXISTS ${FLEET}.turn (
+    planner text PRIMARY KEY,
+    tried_on timestamptz NOT NULL,
+    planned_on timestamptz,
+    problems jsonb NOT NULL,
+    failure text
+  );
   CREATE TABLE IF NOT EXISTS ${FLEET}.store_limit (
     store text PRIMARY KEY,
     at_once int NOT NULL CHECK (at_once > 0)
@@ -62,7 +78,6 @@ const NODES = 'gantry_nodes';
 
 /** The largest number that pg-boss can still count up. */
 const MAX_COUNT = 1_000_000_000;
-const DAY_SECONDS = 24 * 3600;
 
 function isTime(column: string): string {
   // Not infinite, and far enough from the ends of what PostgreSQL has that times can be added.
@@ -92,14 +107,14 @@ const IS_SOUND = [
 const CHECK = `${IS_ALONE} AND ${IS_SOUND}`;
 
 /**
- * What the roles of nodes may do: use their own jobs and the tokens of stores, and read what pg-boss looks at when it starts. Everything else is denied, by missing
+ * What the roles of nodes, and the one that reads, may do. Nodes use their own jobs and the tokens of stores, and read what pg-boss looks at when it starts; the reader reads all tables. Everything else is denied, by missing
  * rights and by row-level security on every table, partitions of `job` too: what leads past a parent table finds the same rule.
  *
  * A job that a node changes may not name a dead letter queue, or be the source of another one: the owner's maintenance, which no rule binds,
  * would copy it into the queue of another node. Tokens it may hold and give back, but not make, remove, or have its own jobs become, which the
  * right to change a row of two kinds would allow: so nobody changes the name or the id of a row.
  */
-export const NODE_RIGHTS: string = `
+export const ROLE_RIGHTS: string = `
   ${LOCK}
   DO $do$
   DECLARE
@@ -114,10 +129,14 @@ export const NODE_RIGHTS: string = `
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${NODES}') THEN
       CREATE ROLE ${NODES} NOLOGIN;
     END IF;
-    REVOKE ALL ON SCHEMA ${JOBS}, ${FLEET} FROM PUBLIC, ${NODES};
-    REVOKE ALL ON ALL TABLES IN SCHEMA ${JOBS}, ${FLEET} FROM PUBLIC, ${NODES};
-    REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ${JOBS}, ${FLEET} FROM PUBLIC, ${NODES};
-    GRANT USAGE ON SCHEMA ${JOBS}, ${FLEET} TO ${NODES};
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${READER}') THEN
+      CREATE ROLE "${READER}" LOGIN;
+    END IF;
+    REVOKE ALL ON SCHEMA ${JOBS}, ${FLEET} FROM PUBLIC, ${NODES}, "${READER}";
+    REVOKE ALL ON ALL TABLES IN SCHEMA ${JOBS}, ${FLEET} FROM PUBLIC, ${NODES}, "${READER}";
+    REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ${JOBS}, ${FLEET} FROM PUBLIC, ${NODES}, "${READER}";
+    GRANT USAGE ON SCHEMA ${JOBS}, ${FLEET} TO ${NODES}, "${READER}";
+    GRANT SELECT ON ALL TABLES IN SCHEMA ${JOBS}, ${FLEET} TO "${READER}";
     GRANT EXECUTE ON FUNCTION ${JOBS}.job_now() TO ${NODES};
     GRANT SELECT ON ${JOBS}.version, ${JOBS}.queue, ${FLEET}.version, ${FLEET}.pause TO ${NODES};
     FOR place IN
@@ -126,6 +145,8 @@ export const NODE_RIGHTS: string = `
       WHERE n.nspname IN ('${JOBS}', '${FLEET}') AND c.relkind IN ('r', 'p')
     LOOP
       EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', place.name);
+      EXECUTE format('DROP POLICY IF EXISTS read ON %s', place.name);
+      EXECUTE format('CREATE POLICY read ON %s FOR SELECT TO "${READER}" USING (true)', place.name);
     END LOOP;
     FOR place IN
       SELECT '${JOBS}.job'::regclass AS name

@@ -1,0 +1,32 @@
+import type { PlannerTurn } from '../queue/turns.ts';
+
+/** A planner plans each minute, and asks the sources of thousands of instances for that. */
+const MAX_PLAN_AGE_SECONDS = 600;
+
+/** How the planning of a fleet is. */
+export interface PlanHealth {
+  /** How long ago the last plan was made, seconds; absent if there was none yet. */
+  readonly ageSeconds?: number | undefined;
+  /** What is wrong, a line each; empty if all is planned. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * Judges the last turns of all planners. What one of them could plan is planned: of those that planned lately, the one with the fewest
+ * problems counts.
+ */
+export function planHealth(turns: readonly PlannerTurn[]): PlanHealth {
+  const [newest] = turns.toSorted((a, b) => (a.plannedSecondsAgo ?? Infinity) - (b.plannedSecondsAgo ?? Infinity));
+  const recent = turns.filter(({ plannedSecondsAgo = Infinity }) => plannedSecondsAgo <= MAX_PLAN_AGE_SECONDS);
+  const [best] = recent.toSorted((a, b) => a.problems.length - b.problems.length);
+  const ageSeconds = newest?.plannedSecondsAgo;
+  if (best !== undefined) return { ageSeconds, problems: best.problems.map((problem) => `not planned: ${problem}`) };
+  const failures = turns.flatMap(({ planner, failure }) => (failure === undefined ? [] : [`the planner on ${planner} fails: ${failure}`]));
+  const age = ageSeconds === undefined ? 'no planner has made a plan yet' : `no planner has made a plan for ${minutesText(ageSeconds)}`;
+  return { ageSeconds, problems: [age, ...failures] };
+}
+
+function minutesText(seconds: number): string {
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 120 ? `${minutes} minutes` : `${Math.floor(minutes / 60)} hours`;
+}

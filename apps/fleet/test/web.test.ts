@@ -1,0 +1,262 @@
+import { chmod, readFile, stat } from 'node:fs/promises';
+import { PassThrough } from 'node:stream';
+import type { PageLook, TemporaryDirectory } from '@gantry/testkit';
+import { LOOK_AT_PAGE, makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
+import { GantryError } from '@gantry/core';
+import type { FastifyInstance } from 'fastify';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { chromium } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { run } from '../src/command-line/run.ts';
+import type { Questions } from '../src/web/questions.ts';
+import { isPassword, readPasswordFile, writePasswordFile } from '../src/web/password.ts';
+import { createWeb } from '../src/web/server.ts';
+import { NOW, sampleFleet } from './sample-fleet.ts';
+
+const PASSWORD = 'correct horse battery';
+
+let home: TemporaryDirectory;
+let file: string;
+let line: string;
+
+beforeAll(async () => {
+  home = await makeTemporaryDirectory();
+  file = home.file('password');
+  await writePasswordFile(file, PASSWORD);
+  line = await readPasswordFile(file);
+});
+afterAll(async () => {
+  await home[Symbol.asyncDispose]();
+});
+
+let questions: Questions;
+let web: FastifyInstance;
+let notes: string[];
+
+beforeEach(() => {
+  questions = sampleFleet();
+  notes = [];
+  web = createWeb({
+    questions: {
+      status: () => questions.status(),
+      good: () => questions.good(),
+      history: (instance) => questions.history(instance),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    },
+    maxAges: () => Promise.resolve(new Map([['nightly', 26 * 3_600_000]])),
+    credential: () => Promise.resolve(line),
+    note: (message) => void notes.push(message),
+    now: () => NOW,
+  });
+});
+afterEach(async () => {
+  await web.close();
+});
+
+async function logIn(password = PASSWORD): Promise<Awaited<ReturnType<FastifyInstance['inject']>>> {
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+  return await web.inject({ method: 'POST', url: '/login', headers, payload: new URLSearchParams({ password }).toString() });
+}
+
+async function cookie(): Promise<string> {
+  return String((await logIn()).headers['set-cookie']).split(';')[0] ?? '';
+}
+
+test('a password file knows its password, says nothing of it, and is read only where others cannot', async () => {
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  expect(await readFile(file, 'utf8')).toMatch(/^scrypt:32768:8:1:\S+:\S+\n$/);
+  expect([await isPassword(line, PASSWORD), await isPassword(line, `${PASSWORD}.`), await isPassword('', PASSWORD)]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  await expect(writePasswordFile(file, 'short')).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining('less than 12') });
+  await chmod(file, 0o640);
+  await expect(readPasswordFile(file)).rejects.toMatchObject({ code: 'USAGE', hint: `chmod 0600 ${file}` });
+  await chmod(file, 0o600);
+  await expect(readPasswordFile(home.file('missing'))).rejects.toMatchObject({ code: 'USAGE' });
+});
+
+describe('without a login', () => {
+  test.each(['/', '/instances/web1', '/?q=web'])('%s leads to the login', async (url) => {
+    expect(await web.inject(url)).toMatchObject({ statusCode: 303, headers: { location: '/login' }, body: '' });
+  });
+
+  test('figures need the password, too', async () => {
+    expect(await web.inject('/metrics')).toMatchObject({ statusCode: 401, headers: { 'www-authenticate': 'Basic realm="gantry-fleet"' } });
+    const authorization = (password: string): string => `Basic ${Buffer.from(`any:${password}`).toString('base64')}`;
+    expect(await web.inject({ url: '/metrics', headers: { authorization: authorization('wrong') } })).toMatchObject({ statusCode: 401 });
+    for (let scrape = 0; scrape < 2; scrape += 1) {
+      const { statusCode, body } = await web.inject({ url: '/metrics', headers: { authorization: authorization(PASSWORD) } });
+      expect(statusCode).toBe(200);
+      expect(body).toContain('gantry_fleet_store_held{store="vault"} 2\n');
+    }
+  });
+
+  test('every answer says what a browser may do with it', async () => {
+    for (const url of ['/login', '/', '/nothing', '/style.css', '/live.js', '/metrics']) {
+      const { headers } = await web.inject(url);
+      expect(headers['content-security-policy'], url).toMatch(
+        /^default-src 'none'; style-src 'self'; script-src 'self';.*frame-ancestors 'none'$/,
+      );
+      expect(headers, url).toMatchObject({
+        'x-content-type-options': 'nosniff',
+        'cache-control': 'no-store',
+        'referrer-policy': 'same-origin',
+      });
+    }
+  });
+});
+
+describe('a login', () => {
+  test('gives a cookie that scripts and other sites do not get, until it ends or the password is another one', async () => {
+    const given = await logIn();
+    expect(given).toMatchObject({ statusCode: 303, headers: { location: '/' } });
+    expect(given.headers['set-cookie']).toMatch(/^gantry-fleet=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict$/);
+    const proxied = await web.inject({
+      method: 'POST',
+      url: '/login',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', 'x-forwarded-proto': 'https' },
+      payload: new URLSearchParams({ password: PASSWORD }).toString(),
+    });
+    expect(proxied.headers['set-cookie']).toMatch(/; Secure$/);
+    const headers = { cookie: String(given.headers['set-cookie']).split(';')[0] ?? '' };
+    expect(await web.inject({ url: '/', headers })).toMatchObject({ statusCode: 200 });
+    expect(await web.inject({ url: '/', headers: { cookie: 'gantry-fleet=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' } })).toMatchObject({
+      statusCode: 303,
+    });
+    const before = line;
+    line = `${line}=`;
+    expect(await web.inject({ url: '/', headers })).toMatchObject({ statusCode: 303 });
+    line = before;
+    expect(await web.inject({ url: '/', headers })).toMatchObject({ statusCode: 200 });
+    await web.inject({ method: 'POST', url: '/logout', headers });
+    expect(await web.inject({ url: '/', headers })).toMatchObject({ statusCode: 303 });
+  });
+
+  test('that is wrong five times has to wait, the right one too; what is too long is not looked at', async () => {
+    const tries = await Promise.all(Array.from({ length: 6 }, () => logIn('wrong')));
+    expect(tries.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b)).toEqual([401, 401, 401, 401, 401, 429]);
+    expect(await logIn()).toMatchObject({ statusCode: 429, headers: { 'retry-after': '60' } });
+    expect(await logIn('x'.repeat(5000))).toMatchObject({ statusCode: 413 });
+  });
+
+  test('from the page of another site is refused', async () => {
+    const form = { 'content-type': 'application/x-www-form-urlencoded' };
+    for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { origin: 'https://evil.example', host: 'fleet.example.com' }])
+      expect(await web.inject({ method: 'POST', url: '/logout', headers: { ...form, ...headers }, payload: '' })).toMatchObject({
+        statusCode: 403,
+      });
+  });
+});
+
+test('a queue that cannot be reached is said on the page, and nothing of a defect', async () => {
+  const headers = { cookie: await cookie() };
+  questions.status = () =>
+    Promise.reject(new GantryError('QUEUE_UNAVAILABLE', { message: 'cannot reach <the> queue', hint: 'It is tried again.' }));
+  const { statusCode, body } = await web.inject({ url: '/', headers });
+  expect(statusCode).toBe(503);
+  expect(body).toContain('cannot reach &lt;the&gt; queue [QUEUE_UNAVAILABLE]');
+  questions.history = () => Promise.reject(new TypeError('secret'));
+  const defect = await web.inject({ url: '/instances/web1', headers });
+  expect(defect.statusCode).toBe(500);
+  expect(defect.body).not.toContain('secret');
+  expect(notes).toEqual(['a page failed: secret']);
+});
+
+test('a wrong call of gantry-fleet web says what is wrong', async () => {
+  const call = async (...args: readonly string[]): Promise<string> => {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    const env = { GANTRY_STATE_DIR: home.file('state') };
+    const exitCode = await run(['web', ...args], { env, cwd: home.path, signal: AbortSignal.abort(), stdout, stderr });
+    return `${exitCode} ${String(stderr.read())}`;
+  };
+  expect(await call()).toMatch(/^2 .*--password-file/);
+  expect(await call('--password-file', file, '--listen', 'here')).toMatch(/^2 .*here is not an address to listen on/);
+  expect(await call('--password-file', file, '--tls-cert', 'x.pem')).toMatch(/^2 .*--tls-cert and --tls-key belong together/);
+  expect(await call('--password-file', file, '--listen', '127.0.0.1:0')).toMatch(
+    /^0 .*the pages of the fleet are at http:\/\/127\.0\.0\.1:\d+/,
+  );
+});
+
+describe('in a browser', () => {
+  let browser: Browser;
+  let address: string;
+  let context: BrowserContext | undefined;
+
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  });
+  afterAll(async () => {
+    await browser.close();
+  });
+  beforeEach(async () => {
+    address = await web.listen({ host: '127.0.0.1', port: 0 });
+  });
+  afterEach(async () => {
+    await context?.close();
+  });
+
+  const PHONE = { width: 360, height: 740 };
+  const DESKTOP = { width: 1280, height: 900 };
+
+  /** Logs in by keyboard. @returns the page, and what its console says */
+  async function open(
+    viewport: typeof PHONE,
+    colorScheme: 'light' | 'dark',
+  ): Promise<{ readonly page: Page; readonly problems: readonly string[] }> {
+    context = await browser.newContext({ viewport, colorScheme });
+    const page = await context.newPage();
+    const problems: string[] = [];
+    page.on('console', (message) => problems.push(message.text()));
+    page.on('pageerror', (error) => problems.push(error.message));
+    await page.goto(address);
+    expect(page.url()).toBe(`${address}/login`);
+    await page.keyboard.type(PASSWORD);
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`${address}/`);
+    return { page, problems };
+  }
+
+  test.each([
+    ['a phone', PHONE, 'dark'],
+    ['a desktop', DESKTOP, 'light'],
+  ] as const)('on %s, the pages fit and can be read', async (_what, viewport, scheme) => {
+    const { page, problems } = await open(viewport, scheme);
+    for (const url of [`${address}/`, `${address}/instances/web1.example.com`]) {
+      await page.goto(url);
+      const { width, unreadable } = await page.evaluate<PageLook>(LOOK_AT_PAGE);
+      expect(width, url).toBeLessThanOrEqual(viewport.width);
+      expect(unreadable, url).toEqual([]);
+    }
+    expect(await page.locator('svg.history:visible').count()).toBe(1);
+    expect(problems).toEqual([]);
+  });
+
+  test('the state is shown in words, stays up to date, and keeps the focus of who uses a keyboard', async () => {
+    const { page, problems } = await open(DESKTOP, 'light');
+    const part = (id: string): Promise<string> => page.locator(`#${id}`).innerText();
+    expect(await part('running')).toMatch(/db1\.example\.com\s+node1\s+1 h 00 min\s+100 MiB\/s\s+20\.0 GiB of about 80\.0 GiB/);
+    expect(await part('waiting')).toMatch(/the limit of the store vault \(2 of 2 exports at once\)\s+1\s/);
+    expect(await part('waiting')).toMatch(/node3 is paused\s+1\s/);
+    expect(await part('late')).toMatch(/mail\.example\.com\s+nightly\s+3 d\s+26 h/);
+    expect(await part('failed')).toMatch(/STORE_UNAVAILABLE\s+2\s+vault does not answer/);
+    expect(await part('findings')).toContain('its turn did not come before the window ended');
+    expect(await part('plan')).toContain('not planned: ganeti://master: it does not answer');
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate('document.activeElement.textContent')).toBe('Skip to the contents');
+    await page.locator('#running-table a').first().focus();
+    const focused = await page.evaluate('document.activeElement.id');
+    const before = await questions.status();
+    const jobs = before.jobs.map((job) =>
+      job.state === 'running' ? { ...job, output: { progress: { readBytes: 30 * 2 ** 30, bytesPerSecond: 5 * 2 ** 20 } } } : job,
+    );
+    questions.status = () => Promise.resolve({ ...before, jobs });
+    await expect.poll(() => part('running'), PATIENTLY).toContain('30.0 GiB of about 80.0 GiB');
+    expect(await page.evaluate('document.activeElement.id')).toBe(focused);
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`${address}/instances/db1.example.com`);
+    expect(await page.locator('#history-table').innerText()).toMatch(/done/);
+    expect(problems).toEqual([]);
+  });
+});
