@@ -6,6 +6,7 @@ import { asUsageError } from '../src/command-line/usage-error.ts';
 import type { CommandModule } from '../src/command-line/command.ts';
 import { COMMANDS } from '../src/commands.ts';
 import { callHere, validCalls } from './calls-of-commands.ts';
+import { writeIdentity } from './sealed-export.ts';
 import type { Workbench } from './workbench.ts';
 import { lastLine, makeWorkbench } from './workbench.ts';
 
@@ -72,7 +73,7 @@ const BAD: Readonly<Record<string, BadValue>> = {
   '--packs-of': { value: '../x', more: ['--create-store'], exitCode: 2, says: /\.\.\/x/ },
   '--parallel': usage('0', WHOLE),
   '--parameter': usage('filesystem', /must be name=value/),
-  '--peer-program': { value: 'two words', exitCode: 8, says: /two words/ },
+  '--peer-program': usage('two words', /--peer-program is "two words": it has characters that a shell would interpret/),
   '--peer-timeout': usage('0', WHOLE),
   '--policy': { value: 'gone', exitCode: 2, says: /gone/ },
   '--recipient': { value: 'nobody', exitCode: 2, says: /nobody/ },
@@ -103,6 +104,7 @@ const ANY_TEXT: Readonly<Record<string, string>> = {
 
 let bench: Workbench;
 let right: Readonly<Record<string, readonly string[]>>;
+let recipient: string;
 
 beforeAll(async () => {
   bench = await makeWorkbench();
@@ -110,6 +112,7 @@ beforeAll(async () => {
   const file = await bench.describeInstance('web1', { disks: [bench.file('disk')] });
   const reference = lastLine((await bench.gantry('export', file, bench.store)).stdout);
   right = validCalls(bench, file, reference);
+  recipient = await writeIdentity(bench.file('key.txt'));
 });
 
 afterAll(() => bench[Symbol.asyncDispose]());
@@ -154,6 +157,43 @@ test.each(Object.entries(BAD))(
     expect(error.hint ?? '').not.toBe('');
   },
 );
+
+/** Nothing answers there. */
+const UNREACHABLE = 'ssh://127.0.0.1:1/srv/exports?engine=ssh2&connectTimeout=5';
+
+/** What only a call as a whole shows to be bad: beside the table above. */
+const BAD_TOGETHER: readonly (readonly [command: string, options: readonly string[], says: RegExp])[] = [
+  ['export', ['--level', '99'], /codec zstd has no level 99/],
+  ['export', ['--codec', 'none', '--level', '1'], /codec none has no levels/],
+  ['export', ['--tag', 'two words'], /"two words" is not a valid tag/],
+  ['move', ['--level', '99'], /codec zstd has no level 99/],
+  ['tag', ['--note', 'x'.repeat(5000)], /a note has at most/],
+];
+
+/** Each command that has stores or a peer, with each option whose bad value is a mistake in the call. */
+function callsToElsewhere(): readonly (readonly [call: string, options: readonly string[], says: RegExp])[] {
+  const ofTable = Object.entries(BAD).filter(([, { exitCode, args }]) => exitCode === 2 && args === undefined);
+  const elsewhere = modules.filter(([, module]) => (module.arguments ?? []).some((argument) => /store|peer|target/.test(argument)));
+  const calls = elsewhere.flatMap(([name, module]) =>
+    ofTable.flatMap(([long, { value, more = [], says, command = name }]) =>
+      command === name && optionsOf(module).some((option) => option.long === long) ? [[name, [...more, long, value], says] as const] : [],
+    ),
+  );
+  return [...calls, ...BAD_TOGETHER];
+}
+
+test.each(callsToElsewhere())('gantry %s %j is refused before anything is asked elsewhere', async (name, options, says) => {
+  const call = right[name] ?? [];
+  const valid: Readonly<Record<string, readonly string[]>> = {
+    ...right,
+    'keys add': [...call, '--recipient', recipient],
+    // What is to be kept is said by one of its options alone.
+    prune: [bench.store],
+  };
+  const args = (valid[name] ?? []).map((arg) => (arg === bench.store || arg === bench.file('copies') ? UNREACHABLE : arg));
+  const error = await failureOf(name, args, options);
+  expect({ exitCode: error.exitCode, message: error.message }).toEqual({ exitCode: 2, message: expect.stringMatching(says) });
+});
 
 describe.each(modules)('gantry %s', (name, module) => {
   test('refuses an option without its value, and a value for an option that has none', async () => {

@@ -1,8 +1,10 @@
-import { access } from 'node:fs/promises';
-import { PATIENTLY, startSshServer } from '@gantry/testkit';
+import { access, writeFile } from 'node:fs/promises';
+import { makeRandomFile, makeSparseFile, PATIENTLY, sha256File, startSshServer } from '@gantry/testkit';
 import { afterAll, expect, test } from 'vitest';
 import { consolidatedName, expectConsolidated, makeIncrement } from './consolidated.ts';
-import { exportDirectory, makeWorkbench } from './workbench.ts';
+import { writeIdentity } from './sealed-export.ts';
+import { ok } from './three-disks.ts';
+import { exportDirectory, lastLine, makeWorkbench } from './workbench.ts';
 
 const scope = new AsyncDisposableStack();
 afterAll(() => scope.disposeAsync());
@@ -39,4 +41,41 @@ test('killed while it reads the new dump back, it leaves the old export; what it
   expect(again).toMatchObject({ exitCode: 0, stderr: expect.stringContaining('cleared the remains of a killed export') });
   expect(again.stdout).toContain(`${second} is ${consolidatedName(second)} now`);
   expect((await bench.stored()).filter((name) => name.includes(second.split('@')[1] ?? ''))).toHaveLength(6);
+});
+
+test('a sealed incremental export is encrypted anew to the recipients that are named, and to nobody else', async () => {
+  await using bench = await makeWorkbench();
+  const bytes = 5 * 1024 ** 2;
+  const [key, fresh, safe] = ['key.txt', 'fresh.txt', 'safe.txt'].map((name) => bench.file(name));
+  const [old, first, second] = await Promise.all([key, fresh, safe].map((file = '') => writeIdentity(file)));
+  await writeFile(bench.file('recipients.txt'), `# in the safe\n${second}\n`);
+  await makeRandomFile(bench.file('disk.img'), bytes, 'disk');
+  const instance = await bench.describeInstance('web1.example.com', { disks: ['disk.img'] });
+  const exporting = ['export', instance, bench.store, '--incremental'];
+  await ok(bench.gantry(...exporting, '--recipient', `${old}`));
+  const reference = await ok(bench.gantry(...exporting, '--recipient', `${old}`));
+  const before = await bench.stored();
+  const consolidate = ['consolidate', bench.store, reference];
+  const identity = ['--identity', `${key}`];
+  const anew = ['--recipient', `${first}`, '--recipients-file', bench.file('recipients.txt')];
+  for (const [options, exitCode, says] of [
+    [identity, 2, /nothing that can be trusted says to whom/],
+    [anew, 7, /IDENTITY_NEEDED/],
+  ] as const) {
+    expect(await bench.gantry(...consolidate, ...options)).toMatchObject({ exitCode, stderr: expect.stringMatching(says) });
+    expect(await bench.stored()).toEqual(before);
+  }
+  const { exitCode, stdout } = await bench.gantry(...consolidate, ...identity, ...anew, '--json');
+  expect(exitCode).toBe(0);
+  const made: unknown = JSON.parse(lastLine(stdout));
+  const name = consolidatedName(reference);
+  const warnings = [expect.stringContaining('has other recipients')];
+  expect(made).toMatchObject({ from: reference, reference: name, consolidated: true, removed: true, warnings });
+  await makeSparseFile(bench.file('target.img'), bytes);
+  const target = await bench.describeInstance('target.example.com', { disks: ['target.img'] });
+  await ok(bench.gantry('import', bench.store, name, '--to', target, '--identity', `${fresh}`));
+  expect(await sha256File(bench.file('target.img'))).toBe(await sha256File(bench.file('disk.img')));
+  await ok(bench.gantry('verify', bench.store, name, '--identity', `${safe}`));
+  const closed = await bench.gantry('verify', bench.store, name, ...identity);
+  expect(closed).toMatchObject({ exitCode: 7, stderr: expect.stringContaining('IDENTITY_MISMATCH') });
 });

@@ -209,7 +209,7 @@ describe('gantry move to a peer that cannot receive it', () => {
     ['whose gantry is too old to receive', 'old', 12, /too old.*\[PEER_VERSION\]/],
     ['whose gantry speaks another version', 'newer', 12, /gantry 9\.0\.0 with version 9.*\[PEER_VERSION\]/],
     ['that talks before gantry does', 'chatty', 12, /does not answer with gantry's protocol \[PEER_PROTOCOL\]\n {2}it sent: Welcome/],
-    ['by a program that a shell would interpret', 'a;b', 8, /cannot run "a;b" on .*\[STORE_ADDRESS\]/],
+    ['by a program that a shell would interpret', 'a;b', 2, /--peer-program is "a;b": .*\[USAGE\]/],
   ] as const)('%s', async (_, program, exitCode, message) => {
     const scripts = {
       old: 'echo "error: unknown command \'receive\'" >&2; exit 2',

@@ -129,6 +129,45 @@ test('config check finds signatures that are required of nobody, and files that 
   expect(stdout).not.toMatch(/policies\.web\..*require-signature/);
 });
 
+test('config check warns of stores that will refuse what a policy exports', async () => {
+  const file = bench.file('gantry.yaml');
+  const write = async (signKey: string): Promise<void> => {
+    const required = 'allowed-signers: allowed, require-signature: true';
+    const stores = `nightly: { url: ${bench.store} }, vault: { url: vault, ${required} }`;
+    const policy = `instances: ${instance}, stores: nightly, copies: [{ to: vault }], max-age: 30h${signKey}`;
+    await writeFile(file, `stores: { ${stores} }\npolicies: { web: { ${policy} } }\n`);
+  };
+  for (const store of [bench.store, bench.file('vault')]) await bench.gantry('store', 'init', store);
+  const check = (): ReturnType<Workbench['gantry']> => bench.gantry('config', 'check', '--config', file);
+  await write('');
+  const unsigned = await check();
+  expect(unsigned).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^warning +policies\.web\.copies\[0\]\.to .*no sign-key/m) });
+  const planned = await bench.gantry('run', 'web', '--dry-run', '--config', file);
+  expect(planned.stderr).toMatch(/vault takes only signed exports, and there is no sign-key: nothing will be copied to it/);
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', bench.file('other')]);
+  await write(', sign-key: other');
+  expect((await check()).stdout).toMatch(/^warning +policies\.web\.copies\[0\]\.to .*allowed has no line for the sign-key .*other/m);
+  await write(', sign-key: key');
+  expect((await check()).stdout).not.toMatch(/^warning/m);
+});
+
+test('an export into several stores is copied to none that refuses its signature', async () => {
+  const config = bench.file('gantry.yaml');
+  const required = 'allowed-signers: allowed, require-signature: true';
+  await writeFile(config, `stores: { first: { url: ${bench.store} }, vault: { url: ./vault, ${required} } }\n`);
+  const configured = (...call: readonly string[]): ReturnType<Workbench['gantry']> => bench.gantry('--config', config, ...call);
+  for (const store of ['first', 'vault']) await configured('store', 'init', store);
+  const sign = ['--incremental', '--sign', bench.file('key')];
+  await configured('export', instance, 'first', ...sign);
+  // The vault lacks the parent, so that it gets a copy.
+  const unsigned = await configured('export', instance, 'first', 'vault', '--incremental');
+  expect(unsigned).toMatchObject({ exitCode: 16, stderr: expect.stringMatching(/was not copied to .*not signed \[SIGNATURE_MISSING\]/) });
+  const signed = await configured('export', instance, 'first', 'vault', ...sign);
+  expect(signed.exitCode).toBe(0);
+  const verified = await configured('verify', 'vault', lastLine(signed.stdout));
+  expect(verified).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/: signed by node1$/m) });
+});
+
 test('an export that is not signed, or whose manifest was changed, is refused, and the disk is as it was', async () => {
   const unsigned = lastLine((await bench.gantry('export', instance, bench.store)).stdout);
   const changed = lastLine((await bench.gantry('export', instance, bench.store, '--sign', bench.file('key'))).stdout);

@@ -1,4 +1,4 @@
-import type { DescribedInstance, ExportResult, Instance, SnapshotHooks, StoreOutcome } from '@gantry/core';
+import type { DescribedInstance, ExportResult, Instance, Signers, SnapshotHooks, StoreOutcome } from '@gantry/core';
 import { copyFromStore, exportFromSource, exportInstance, GantryError, isSentBySource, runHook } from '@gantry/core';
 import type { Store } from '@gantry/transport';
 import { askedExport, askedLocalExport, operationOf, tracksChanges } from './export-request.ts';
@@ -162,18 +162,28 @@ class InstanceExport {
   }
 
   async #exportInto(
-    { first: { store }, others }: Targets,
+    targets: Targets,
     described: DescribedInstance,
     onGivenUp: (store: Store, failure: GantryError) => void,
   ): Promise<ExportResult> {
     const { request } = this.#context;
     const selected = this.#selected;
     const { source } = selected;
-    const into = { store, alsoInto: others.map((other) => other.store), onGivenUp };
+    const {
+      first: { store },
+      others,
+    } = targets;
+    const storeSigners = await this.#signersOf(storesOf(targets));
+    const into = { store, alsoInto: others.map((other) => other.store), storeSigners, onGivenUp };
     const subject = { request, selected, described, ...into, signal: this.#signal };
     const hooks = this.#snapshotHooks();
     if (isSentBySource(source, described)) return await exportFromSource({ ...(await askedExport(subject)), hooks, source });
     return await exportInstance({ ...(await askedLocalExport(subject)), hooks });
+  }
+
+  async #signersOf(stores: readonly OpenedStore[]): Promise<ReadonlyMap<Store, Signers>> {
+    const { request } = this.#context;
+    return new Map(await Promise.all(stores.map(async ({ named, store }) => [store, await signersOf(request, named)] as const)));
   }
 
   /** What became of an export in the stores that it was made for. */

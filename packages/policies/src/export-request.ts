@@ -1,4 +1,4 @@
-import type { DescribedInstance, ExportRequest, OperationOptions } from '@gantry/core';
+import type { DescribedInstance, ExportRequest, OperationOptions, Signers } from '@gantry/core';
 import { exportOptions } from '@gantry/config';
 import { assertDisksHere, isBuiltinOs, isSentBySource, readRecipients, readSnapshotConfig } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
@@ -28,6 +28,8 @@ export interface ExportSubject {
   readonly store: Store;
   /** Other stores that get the same export. */
   readonly alsoInto?: readonly Store[] | undefined;
+  /** Whose signatures are good in each of them. */
+  readonly storeSigners?: ReadonlyMap<Store, Signers> | undefined;
   readonly onGivenUp?: ExportRequest['onGivenUp'];
   readonly signal: AbortSignal;
 }
@@ -39,6 +41,7 @@ export async function askedExport({
   described,
   store,
   alsoInto,
+  storeSigners,
   onGivenUp,
   signal,
 }: ExportSubject): Promise<AskedExport> {
@@ -49,6 +52,7 @@ export async function askedExport({
     native,
     store,
     alsoInto,
+    storeSigners,
     onGivenUp,
     ...exportOptions(request.settings),
     recipients: await readRecipients(request.settings, signal),

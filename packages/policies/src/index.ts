@@ -7,6 +7,8 @@ export type { PlannedInstance, PlannedStore, PolicyPlan } from './plan-policy.ts
 export { planPolicy } from './plan-policy.ts';
 export { problemOf } from './problems.ts';
 export { runPolicy } from './run-policy.ts';
+export type { RefusingStore } from './signers.ts';
+export { refusingStores } from './signers.ts';
 export type { SelectedInstance, Selection, SelectionOptions } from './selection.ts';
 export { selectInstances } from './selection.ts';
 export type { Occurrence } from './window.ts';

@@ -10,7 +10,7 @@ import type { RunProblem } from './record/form.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
 import type { SelectedInstance } from './selection.ts';
 import { selectInstances } from './selection.ts';
-import { copySignersOf, signersOf } from './signers.ts';
+import { copySignersOf, signersOf, warningsOfSigners } from './signers.ts';
 import type { RunTimes } from './when.ts';
 import { timesOf } from './when.ts';
 
@@ -62,7 +62,7 @@ export async function planPolicy(request: PolicyRunRequest): Promise<PolicyPlan>
     instances,
     stores,
     problems: [...selection.problems, ...opened.problems, ...planner.problems],
-    warnings: selection.warnings,
+    warnings: [...selection.warnings, ...(await warningsOfSigners(request))],
   };
 }
 

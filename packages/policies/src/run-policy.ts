@@ -14,6 +14,7 @@ import { endKilledRuns } from './record/store.ts';
 import type { PolicyRunRequest, RunContext } from './run-request.ts';
 import type { SelectedInstance } from './selection.ts';
 import { selectInstances } from './selection.ts';
+import { warningsOfSigners } from './signers.ts';
 import type { RunTimes } from './when.ts';
 import { timesOf } from './when.ts';
 import type { Signals } from './window-end.ts';
@@ -98,7 +99,8 @@ async function work(request: PolicyRunRequest, log: RunLog): Promise<void> {
     warnings: [],
   }));
   const selected = only === undefined ? (problems.length === 0 ? 'all' : 'incomplete') : 'named';
-  await log.select({ selection: selected, instances: waiting }, { problems, warnings });
+  const ofSigners = await warningsOfSigners(request);
+  await log.select({ selection: selected, instances: waiting }, { problems, warnings: [...warnings, ...ofSigners] });
   if (instances.length === 0 && problems.length === 0) log.problem(nothingSelected(request));
   await using opened = await openPolicyStores(request, 'write');
   log.change((run) => ({ problems: [...run.problems, ...opened.problems] }));

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { exportInstance, loadInstanceFile, pruneStore } from '@gantry/core';
+import { exportInstance, loadInstanceFile, pruneStore, verifyStore } from '@gantry/core';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory } from '@gantry/testkit';
 import { expect, test } from 'vitest';
@@ -12,6 +12,7 @@ import { recentExport } from './recent-exports.ts';
 import type { PolicyRun } from './record/form.ts';
 import type { PolicyRunRequest } from './run-request.ts';
 import { runPolicy } from './run-policy.ts';
+import { refusingStores } from './signers.ts';
 
 /* What a policy does with exports that nobody has signed who may. */
 
@@ -94,6 +95,48 @@ test('an export that the store of the copies refuses is not copied to it', async
   const policy = 'stores: first, copies: [{ to: second }]';
   const run = await runPolicy(await sampleRequest({ home, policy, signal, secondStore: required }));
   expect(problemsOf(run)).toEqual([`copy of web1@${idOf(run)} to second: SIGNATURE_MISSING`]);
+});
+
+test('signed increments reach a store that takes only signed ones, night after night', async () => {
+  await using home = await makeTemporaryDirectory();
+  const { signKey, required } = await makeSigner(home);
+  const policy = 'stores: first, copies: [{ to: second }]';
+  const sample = await sampleRequest({ home, policy, signal, secondStore: required });
+  const request = { ...sample, settings: { signKey, incremental: true } };
+  const nights = [];
+  for (const night of [1, 2, 3]) {
+    await writeFile(home.file('web1.img'), Buffer.alloc(64 * 1024, night));
+    nights.push(await runPolicy(request));
+  }
+  expect(nights).toMatchObject(nights.map(() => ({ outcome: 'done', warnings: [] })));
+  expect(new Set(await idsIn(home, 'second'))).toEqual(new Set(nights.map(idOf)));
+  await using store = await request.openStore('second', 'read');
+  const verified = await verifyStore({ store, depth: 'frames', allowedSigners: home.file('allowed'), requireSignature: true });
+  expect(verified.exports.map(({ result }) => result)).toEqual(['sound', 'sound', 'sound']);
+});
+
+test('that a store will refuse what the policy exports is said before the first export, and by each run', async () => {
+  await using home = await makeTemporaryDirectory();
+  const { signKey, required } = await makeSigner(home);
+  for (const [policy, at, so] of [
+    ['stores: [first, second]', 'stores[1]', 'no export in it will count'],
+    ['stores: first, copies: [{ to: second }]', 'copies[0].to', 'nothing will be copied to it'],
+  ] as const) {
+    const sample = await sampleRequest({ home, policy, signal, secondStore: required });
+    const why = `second takes only signed exports, and there is no sign-key: ${so}`;
+    const warnings = [`policy nightly: ${why}`];
+    expect(await planPolicy(sample)).toMatchObject({ warnings });
+    expect(await runPolicy(sample)).toMatchObject({ warnings });
+    expect(await refusingStores(sample)).toEqual([{ at, named: 'second', why }]);
+    const signing = { ...sample, settings: { signKey } };
+    const allowed = await readFile(home.file('allowed'), 'utf8');
+    await writeFile(home.file('allowed'), '# nobody\n');
+    expect(await refusingStores(signing)).toEqual([
+      { at, named: 'second', why: expect.stringContaining(`no line for the sign-key ${signKey}`) },
+    ]);
+    await writeFile(home.file('allowed'), allowed);
+    expect(await refusingStores(signing)).toEqual([]);
+  }
 });
 
 test('each store is read by its own settings, not by those of the first one', async () => {

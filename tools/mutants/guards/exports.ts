@@ -374,18 +374,26 @@ const FLOW_GUARDS: readonly Mutant[] = mutantsOf('packages/core/src', FLOW_TESTS
   [
     'nothing in the open is made where encryption was asked for',
     'flow/seal-anew.ts',
-    'if (given !== undefined) throw notSealed(reference);',
+    'if (recipients !== undefined && sealed === undefined) throw notSealed(reference);',
     '',
     'consolidateSealed',
     'refused where encryption was asked for',
   ],
   [
-    'a copy that loses its signature is not made where signatures are required',
+    'a copy keeps its signature where signatures are required',
     'flow/copy-export.ts',
-    'if (targetSigners?.requireSignature !== true || isCopiedAsItIs(copied)) return;',
-    'if (targetSigners !== null) return;',
+    '(targetSigners?.requireSignature === true || !isReadByMaps(manifest))',
+    '!isReadByMaps(manifest)',
     'signed',
-    'takes only signed ones',
+    'keeps its signature where the target takes only signed ones',
+  ],
+  [
+    'what several stores get by copying goes by the signers of each',
+    'flow/store-outcomes.ts',
+    'await assertAccepted(source, copied, { targetSigners, signal });',
+    '',
+    'signed',
+    'is copied to the rest of several stores as each of them takes it',
   ],
 ]);
 

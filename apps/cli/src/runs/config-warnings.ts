@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Configuration, Policy } from '@gantry/config';
-import { comparableUrl, namedStore } from '@gantry/config';
+import type { Configuration, ExportSettings, Policy } from '@gantry/config';
+import { comparableUrl, exportSettings, namedStore } from '@gantry/config';
 import type { RetentionPolicy } from '@gantry/core';
-import { selectInstances } from '@gantry/policies';
+import { refusingStores, selectInstances } from '@gantry/policies';
 import type { Session } from '../session.ts';
 
 /** What is valid, and yet hardly meant. */
@@ -13,15 +13,24 @@ export interface Warned {
   readonly found: string;
 }
 
-/** Looks for policies that promise nothing, or undo what another one keeps. Sources that cannot be asked say so elsewhere. */
+/** Looks for policies that promise nothing, whose exports will be refused, or that undo what another one keeps. Sources that cannot be asked say so elsewhere. */
 export async function warningsOf(session: Session, configuration: Configuration): Promise<readonly Warned[]> {
   const policies = [...configuration.policies.values()];
-  return [...policies.flatMap(withoutAge), ...(await conflictsOf(session, configuration))];
+  const refused = await Promise.all(policies.map((policy) => refusedOf(configuration, policy)));
+  return [...policies.flatMap(withoutAge), ...refused.flat(), ...(await conflictsOf(session, configuration))];
 }
 
 function withoutAge({ name, maxAgeMs }: Policy): readonly Warned[] {
   const found = 'absent: nothing says when an export is late, and gantry status --check ends with UNKNOWN';
   return maxAgeMs === undefined ? [{ what: `policies.${name}.max-age`, result: 'warning', found }] : [];
+}
+
+/** Exports that one of the stores of a policy will refuse, because of its signatures. */
+async function refusedOf(configuration: Configuration, policy: Policy): Promise<readonly Warned[]> {
+  const settingsIn = (store: string | undefined): ExportSettings => exportSettings(configuration, { policy: policy.name, store });
+  const settingsOf = (named: string): Promise<ExportSettings> => Promise.resolve(settingsIn(named));
+  const refusing = await refusingStores({ policy, settings: settingsIn(policy.stores[0]), settingsOf });
+  return refusing.map(({ at, why }) => ({ what: `policies.${policy.name}.${at}`, result: 'warning', found: why }));
 }
 
 /** What a policy keeps in one of its stores. */

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { ExportSettings } from '@gantry/config';
 import type { ConsolidateRequest, ConsolidateResult } from '@gantry/core';
-import { consolidateExport, readRecipients } from '@gantry/core';
+import { assertSigningKey, consolidateExport, readRecipients } from '@gantry/core';
 import { formatBytes } from '@gantry/programs';
 import type { OptionValues } from '../command-line/command.ts';
 import type { RECIPIENTS } from '../command-line/recipient-options.ts';
@@ -18,13 +18,14 @@ type Options = OptionValues<
 /** Runs `gantry consolidate`. */
 export async function run(session: Session, [address, reference]: readonly [string, string], options: Options): Promise<void> {
   const parallel = await parallelOf(session, options, address);
-  await using store = await session.openSealed(address, 'write', options);
   const { signal, onEvent } = session.operation;
   const signers = await signersOf(session, { ...options, requireSignature: undefined }, address, 'write');
   const settings = await session.settings({ store: address });
   const signKey = options.sign === undefined ? settings.signKey : resolve(session.cwd, options.sign);
+  if (options.sign !== undefined && signKey !== undefined) await assertSigningKey(signKey);
   const given = givenRecipients(session, options);
   const recipients = given && (await readRecipients(given, signal));
+  await using store = await session.openSealed(address, 'write', options);
   const usualRecipients: ConsolidateRequest['usualRecipients'] = (signal) => readRecipients(settings, signal);
   const request = { store, export: reference, signKey, ...signers, recipients, usualRecipients, signal, onEvent, parallel };
   const result = await consolidateExport(request);

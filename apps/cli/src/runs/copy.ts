@@ -1,4 +1,4 @@
-import { copyFromStore } from '@gantry/core';
+import { assertPacksOf, copyFromStore } from '@gantry/core';
 import { formatBytes } from '@gantry/programs';
 import { wantsNewStore } from '../create-store.ts';
 import type { Session } from '../session.ts';
@@ -16,6 +16,7 @@ export async function run(
     readonly packsOf: readonly string[] | undefined;
   },
 ): Promise<void> {
+  assertPacksOf(options.packsOf ?? []);
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const parallel = await parallelOf(session, options, to);
   const signers = await copySignersOf(session, options, { from, to }, 'write');

@@ -1,9 +1,13 @@
 import { resolve } from 'node:path';
 import type { ExportSettings } from '@gantry/config';
 import { assertSamePrivacy, exportOptions, mergeSettings } from '@gantry/config';
-import type { DescribedInstance, ExportResult, FrameCount, IncrementResult } from '@gantry/core';
+import type { DescribedInstance, ExportResult, FrameCount, IncrementResult, Signers } from '@gantry/core';
 import {
   assertDisksHere,
+  assertSigningKey,
+  checkLabels,
+  chooseLevel,
+  DEFAULT_CODEC,
   describeFrom,
   ERROR_EXIT_CODES,
   exportFromSource,
@@ -15,11 +19,13 @@ import {
 } from '@gantry/core';
 import type { InstanceSource } from '@gantry/core/inventory';
 import { formatBytes, formatDuration } from '@gantry/programs';
+import type { Store } from '@gantry/transport';
 import { wantsNewStore } from '../create-store.ts';
 import { newPassphrase } from '../new-passphrase.ts';
 import { describeChecks, describeExportPlan } from '../output/plan.ts';
 import type { Session } from '../session.ts';
 import { openStores } from './open-stores.ts';
+import { signersOf } from './signers.ts';
 import { snapshotChoiceOf } from './snapshot-choice.ts';
 import type { OptionValues } from '../command-line/command.ts';
 import type { EXPORT } from '../command-line/export-options.ts';
@@ -52,6 +58,11 @@ export async function run(
   assertTogether(options, settings);
   assertReaders(options);
   assertStores([address, ...others], options);
+  // What is wrong with the call is said before a store is asked.
+  checkLabels({ tags: settings.tags, note: options.note });
+  chooseLevel(settings.codec ?? DEFAULT_CODEC, settings.level);
+  if (settings.signKey !== undefined) await assertSigningKey(settings.signKey);
+  const recipients = await recipientsFor(session, options, settings);
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const { source, name } = await session.openSourceOf(named);
   await using _source = source;
@@ -70,9 +81,10 @@ export async function run(
     native,
     store: stores.first,
     alsoInto: stores.others,
+    storeSigners: await storeSignersOf(session, [address, ...others], [stores.first, ...stores.others]),
     storeBufferBytes: options.storeBuffer,
     ...exportOptions(settings),
-    recipients: await recipientsFor(session, options, settings),
+    recipients,
     labels: { tags: settings.tags, note: options.note },
     base: options.base,
     createStore,
@@ -112,6 +124,23 @@ async function settingsFor(session: Session, addresses: readonly string[], optio
   assertSamePrivacy(each);
   return each[0]?.settings ?? asked;
 }
+
+/** Whose signatures are good in each of several stores, for those that get a copy. @param opened in the order of the addresses */
+async function storeSignersOf(
+  session: Session,
+  addresses: readonly string[],
+  opened: readonly Store[],
+): Promise<ReadonlyMap<Store, Signers>> {
+  const signers = new Map<Store, Signers>();
+  for (const [index, store] of opened.entries()) {
+    const address = addresses[index];
+    if (address !== undefined) signers.set(store, await signersOf(session, NO_SIGNERS, address, 'write'));
+  }
+  return signers;
+}
+
+/** An export has no options for that: the settings count. */
+const NO_SIGNERS = { allowedSigners: undefined, requireSignature: undefined };
 
 /** What the options say of what gantry.yaml may say, too. */
 function settingsOf({ cwd }: Session, { tag: tags, sign, recipient: recipients, recipientsFile, ...options }: Options): ExportSettings {

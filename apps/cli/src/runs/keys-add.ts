@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { addKeys, GantryError } from '@gantry/core';
+import { addKeys, GantryError, readRecipients } from '@gantry/core';
 import type { OptionValues } from '../command-line/command.ts';
 import type { IDENTITY, RATE } from '../command-line/options.ts';
 import type { SIGNERS } from '../command-line/signature-options.ts';
@@ -23,15 +23,18 @@ export async function run(
     throw new GantryError('USAGE', { message: 'which exports to add keys to is missing', hint: 'gantry keys check lists them.' });
   if (recipients.length + recipientsFile.length === 0)
     throw new GantryError('USAGE', { message: 'there is no recipient', hint: 'Give --recipient age1… or --recipients-file FILE.' });
-  await using store = await session.openSealed(address, 'write', options);
   const { signal, onEvent } = session.operation;
   const recipientsFiles = recipientsFile.map((file) => resolve(session.cwd, file));
+  // What is wrong with the call is said before the store is asked.
+  await readRecipients({ recipients, recipientsFiles }, signal);
+  const signers = await signersOf(session, options, address, 'write');
+  await using store = await session.openSealed(address, 'write', options);
   const result = await addKeys({
     store,
     exports,
     recipients,
     recipientsFiles,
-    ...(await signersOf(session, options, address, 'write')),
+    ...signers,
     signal,
     onEvent,
   });

@@ -1,5 +1,5 @@
 import type { MirrorResult } from '@gantry/core';
-import { ERROR_EXIT_CODES, mirrorStore } from '@gantry/core';
+import { checkLabels, ERROR_EXIT_CODES, mirrorStore } from '@gantry/core';
 import { formatBytes } from '@gantry/programs';
 import { wantsNewStore } from '../create-store.ts';
 import type { Session } from '../session.ts';
@@ -28,6 +28,8 @@ export async function run(
     readonly dryRun: true | undefined;
   },
 ): Promise<void> {
+  // Nothing can have such a tag.
+  checkLabels({ tags });
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const parallel = await parallelOf(session, options, to);
   const access = dryRun === true ? 'read' : 'write';

@@ -1,7 +1,8 @@
 import { mergeSettings } from '@gantry/config';
 import type { PeerChannel } from '@gantry/transport';
-import { moveInstance } from '@gantry/core';
+import { chooseLevel, GantryError, moveInstance } from '@gantry/core';
 import { formatBytes, formatDuration } from '@gantry/programs';
+import { receiverCommand } from '@gantry/transport';
 import { consentOf, describeDryRun } from '../consent.ts';
 import type { Session } from '../session.ts';
 import { defineChoiceOf } from './define-choice.ts';
@@ -32,6 +33,8 @@ export async function run(
   },
 ): Promise<void> {
   const started = performance.now();
+  assertPeerProgram(options.peerProgram);
+  if (options.level !== undefined) chooseLevel('zstd', options.level);
   const described = await session.describe(named);
   const { instance, native } = described;
   const define = defineChoiceOf(options);
@@ -74,6 +77,15 @@ export async function run(
   session.output.event({ type: 'stage', operation: 'move', message: `moved ${amount} in ${took}${downtime}` });
   const summary = `moved ${result.instance} to ${result.target} on ${result.peer} (committed); the copy here can be removed`;
   session.output.result({ operation: 'move', ...result }, summary);
+}
+
+/** A shell on the peer reads it. @throws GantryError `USAGE` */
+function assertPeerProgram(program: string | undefined): void {
+  if (receiverCommand(program) !== undefined) return;
+  throw new GantryError('USAGE', {
+    message: `--peer-program is ${JSON.stringify(program)}: it has characters that a shell would interpret`,
+    hint: 'Use a path of only letters, digits and ._/+-.',
+  });
 }
 
 /** Like every later stage, this one says on failure what that means for the instance. */

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { CopyRequest, Signers } from '@gantry/core';
+import { assertSigners } from '@gantry/core';
 import type { OptionValues } from '../command-line/command.ts';
 import type { SIGNERS } from '../command-line/signature-options.ts';
 import { settingsOfEnvironment } from '../command-line/environment.ts';
@@ -21,9 +22,12 @@ export async function signersOf(
   const ofEnvironment = settingsOfEnvironment({ env, cwd });
   const required = requireSignature ?? ofEnvironment.requireSignature;
   const isSaid = required === false || (required === true && (allowedSigners ?? ofEnvironment.allowedSigners) !== undefined);
+  const named = allowedSigners === undefined ? undefined : resolve(cwd, allowedSigners);
+  // What is wrong with an option is said before a store is asked.
+  if (named !== undefined) await assertSigners({ allowedSigners: named });
   const configured = await settings({ store }, isSaid ? access : 'write');
   return {
-    allowedSigners: allowedSigners === undefined ? configured.allowedSigners : resolve(cwd, allowedSigners),
+    allowedSigners: named ?? configured.allowedSigners,
     requireSignature: requireSignature ?? configured.requireSignature,
   };
 }

@@ -1,4 +1,4 @@
-import { GantryError, tagExport } from '@gantry/core';
+import { checkLabels, GantryError, tagExport } from '@gantry/core';
 import type { Session } from '../session.ts';
 
 /** Runs `gantry tag`. */
@@ -15,6 +15,7 @@ export async function run(
   if (add === undefined && remove === undefined && note === undefined) {
     throw new GantryError('USAGE', { message: 'there is nothing to change', hint: 'Give --add, --remove or --note.' });
   }
+  for (const tags of [add, remove]) checkLabels({ tags, note });
   await using store = await session.open(address, 'write');
   const { signal, onEvent } = session.operation;
   const result = await tagExport({ store, export: reference, add, remove, note, signal, onEvent });

@@ -20,11 +20,12 @@ type Options = OptionValues<typeof SCRIPTS & typeof RATE & typeof PARALLEL & typ
 export async function run(session: Session, [address, reference]: readonly [string, string | undefined], given: Options): Promise<void> {
   assertTogether(reference, given);
   const options = { ...(await withPolicy(session, given)), parallel: await parallelOf(session, given, address) };
+  const signers = await signersFor(session, [address, reference], options);
   // For what is remembered: a store that cannot be written is verified anyway.
   await using store = await session.openSealed(address, 'write', options);
-  if (reference === undefined) await verifyAll(session, { store, address }, options);
-  else if (options.rehearse === undefined) await verifyOne(session, { store, address, reference }, options);
-  else await rehearseOne(session, { store, address, reference }, { ...options, rehearse: options.rehearse });
+  if (reference === undefined) await verifyAll(session, { store, signers }, options);
+  else if (options.rehearse === undefined) await verifyOne(session, { store, signers, reference }, options);
+  else await rehearseOne(session, { store, signers, reference }, { ...options, rehearse: options.rehearse });
 }
 
 function assertTogether(reference: string | undefined, { budget, depth, rehearse }: Options): void {
@@ -49,10 +50,20 @@ async function withPolicy(session: Session, options: Options): Promise<Options> 
   return { ...options, depth, budget: options.budget ?? verify?.budget };
 }
 
-/** A store, and its address as the command line has it. */
+/** Whose signatures are good. What is configured is for what is read; an option that has no effect is refused later. */
+async function signersFor(
+  session: Session,
+  [address, reference]: readonly [string, string | undefined],
+  options: Options,
+): Promise<Signers> {
+  const isAsked = options.allowedSigners !== undefined || options.requireSignature === true;
+  if (reference === undefined && options.depth === 'present' && !isAsked) return {};
+  return await signersOf(session, options, address, 'write');
+}
+
 interface VerifiedStore {
   readonly store: Store;
-  readonly address: string;
+  readonly signers: Signers;
 }
 
 function namesIdentity({ identity, passphrase }: Options): boolean {
@@ -68,7 +79,7 @@ function warnOfUnused({ warn }: Session, options: Options, depth: VerifyDepth): 
 
 async function verifyOne(
   session: Session,
-  { store, address, reference }: VerifiedStore & { readonly reference: string },
+  { store, signers, reference }: VerifiedStore & { readonly reference: string },
   options: Options & Pick<VerifyRequest, 'parallel'>,
 ): Promise<void> {
   const { signal, onEvent, stateDirectory } = session.operation;
@@ -76,7 +87,6 @@ async function verifyOne(
   // Who names an identity wants to know whether it reads the export. One that is configured may be for others.
   const depth = options.depth ?? (namesIdentity(options) ? 'frames' : undefined);
   if (depth !== undefined && depth !== 'frames') warnOfUnused(session, options, depth);
-  const signers = await signersOf(session, options, address, 'write');
   const request = { store, export: reference, parallel, depth, ...signers, remember: { stateDirectory } };
   const result = await verifyExport({ ...request, signal, onEvent });
   const { output } = session;
@@ -89,22 +99,18 @@ async function verifyOne(
 
 async function rehearseOne(
   session: Session,
-  { store, address, reference }: VerifiedStore & { readonly reference: string },
+  { store, signers, reference }: VerifiedStore & { readonly reference: string },
   options: Options & Pick<VerifyRequest, 'parallel'> & { readonly rehearse: string },
 ): Promise<void> {
   const { parallel, rehearse: directory } = options;
-  const signers = await signersOf(session, options, address, 'write');
   const request = { ...session.operation, ...signers, store, export: reference, parallel, directory };
   const result = await rehearseExport({ ...request, remember: true });
   session.output.result({ operation: 'verify', depth: 'rehearsal', ...result }, describeRehearsal(result));
 }
 
-async function verifyAll(session: Session, { store, address }: VerifiedStore, options: Options): Promise<void> {
+async function verifyAll(session: Session, { store, signers }: VerifiedStore, options: Options): Promise<void> {
   const { parallel, depth, budget, rehearse: rehearseIn } = options;
   if (rehearseIn === undefined && depth !== 'frames') warnOfUnused(session, options, depth ?? 'stored');
-  // What is configured is for what is read; an option that has no effect is refused.
-  const isAsked = options.allowedSigners !== undefined || options.requireSignature === true;
-  const signers = depth === 'present' && !isAsked ? {} : await signersOf(session, options, address, 'write');
   const result = await verifyStore({ ...session.operation, ...signers, store, parallel, depth, budget, rehearseIn });
   if (result.damaged > 0) session.exitWith(ERROR_EXIT_CODES.DUMP_DAMAGED);
   else if (result.refused > 0) session.exitWith(ERROR_EXIT_CODES.SIGNATURE_INVALID);

@@ -10,6 +10,7 @@ import type { Argv } from '../system/run-command.ts';
 import { runCommand } from '../system/run-command.ts';
 import { exportPrefix } from './export-id.ts';
 import { SIGNATURE_FILE } from './layout.ts';
+import { linesFor } from './signer-lines.ts';
 import { readText, UnreadableTextError } from './small-object.ts';
 import { withStoreErrors } from './store-errors.ts';
 
@@ -44,24 +45,38 @@ export type SignManifest = (text: string, options: CallOptions) => Promise<strin
 export function sshSigner(key: string): SignManifest {
   return async (text, { signal }) => {
     const sign: Argv = ['ssh-keygen', '-Y', 'sign', '-f', resolve(key), '-n', SIGNATURE_NAMESPACE];
+    await assertSigningKey(key);
     try {
-      await assertNoDevice(resolve(key));
       return `${await keygen(sign, { input: text, timeoutS: SIGN_TIMEOUT_S, signal })}\n`;
     } catch (error) {
       signal?.throwIfAborted();
-      throw new GantryError('SIGNING_FAILED', {
-        message: `cannot sign the export with ${key}: ${errorText(error)}`,
-        hint: 'Give a private key without a passphrase that only you can read, or a public key whose private key is in the SSH agent.',
-        cause: error,
-      });
+      throw signingFailed(key, error);
     }
   };
 }
 
-/** ssh-keygen reads a line of any length, which a device such as /dev/full never ends. What is missing may be in an agent: it says so. */
-async function assertNoDevice(path: string): Promise<void> {
+function signingFailed(key: string, error: unknown): GantryError {
+  return new GantryError('SIGNING_FAILED', {
+    message: `cannot sign the export with ${key}: ${errorText(error)}`,
+    hint: 'Give a private key without a passphrase that only you can read, or a public key whose private key is in the SSH agent.',
+    cause: error,
+  });
+}
+
+/**
+ * Finds a key that is not there, without signing. A private key may be in an agent alone, beside its public key; and ssh-keygen reads a line
+ * of any length, which a device such as /dev/full never ends.
+ *
+ * @param key as for {@link sshSigner} @throws GantryError `SIGNING_FAILED`
+ */
+export async function assertSigningKey(key: string): Promise<void> {
+  const path = resolve(key);
   const found = await stat(path).catch(() => undefined);
-  if (found?.isFile() === false) throw new Error('it is not a regular file');
+  if (found?.isFile() === false) throw signingFailed(key, new Error('it is not a regular file'));
+  if (found !== undefined) return;
+  await stat(`${path}.pub`).catch((error: unknown) => {
+    throw signingFailed(key, new Error('there is no such file', { cause: error }));
+  });
 }
 
 /**
@@ -254,39 +269,6 @@ async function signersOf(signed: SignedText, signal: AbortSignal | undefined): P
   if (names.size > 0) return [...names];
   const why = failure === undefined ? 'nobody there has signed it' : errorText(failure);
   throw new Error(`${why.replaceAll(SIGNERS_LINE, 'line $1')} (allowed signers: ${allowedSigners})`, { cause: failure });
-}
-
-/**
- * The parts of an allowed-signers file that may have the key of a signature, or that of the authority that has certified it: each such
- * line alone, since `ssh-keygen -Y find-principals` names those of the first alone, also if that is for another namespace. Comments keep
- * its number. What is not a signature gets all lines: ssh-keygen says what is wrong with it.
- */
-function linesFor(signature: string, signers: Buffer): readonly string[] {
-  const all = signers.toString('utf8');
-  const key = keyIn(signature);
-  if (key === undefined) return [all];
-  return all.split('\n').flatMap((line, index) => (hasKeyOf(line, key) ? [`${'#\n'.repeat(index)}${line}\n`] : []));
-}
-
-/** Whether a line has the key, or one that is a part of it: a certificate has that of its authority. */
-function hasKeyOf(line: string, key: Buffer): boolean {
-  if (line.trimStart().startsWith('#')) return false;
-  return line.split(/\s+/).some((word) => PUBLIC_KEY.test(word) && key.includes(Buffer.from(word, 'base64')));
-}
-
-/** It begins with the length of the name of its type: three zeros, and more than the type alone. */
-const PUBLIC_KEY = /^AAAA[A-Za-z0-9+/]{40,}=*$/;
-
-/** `SSHSIG`, and the version. */
-const KEY_LENGTH_AT = 6 + 4;
-
-/** The public key in a signature, or its certificate; undefined for what is not a signature. */
-function keyIn(signature: string): Buffer | undefined {
-  const [, base64 = ''] = /^-----BEGIN SSH SIGNATURE-----\s([A-Za-z0-9+/=\s]+)-----END/.exec(signature) ?? [];
-  const blob = Buffer.from(base64, 'base64');
-  const start = KEY_LENGTH_AT + 4;
-  if (blob.length < start) return undefined;
-  return blob.subarray(start, start + blob.readUInt32BE(KEY_LENGTH_AT));
 }
 
 /** @returns those of the signers in these lines who have signed a text @throws Error of ssh-keygen, if there are none */

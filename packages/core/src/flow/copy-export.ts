@@ -1,5 +1,6 @@
 import type { CallOptions, Store } from '@gantry/transport';
 import { keysNotCopied, keysToCopy } from '../exports/added-keys.ts';
+import type { NeededPacks } from '../exports/brought-packs.ts';
 import { BroughtPacks, neededPacks } from '../exports/brought-packs.ts';
 import { parseClaim, removeClaim } from '../exports/claim.ts';
 import { renderExportConfig } from '../exports/config-export.ts';
@@ -58,8 +59,7 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
     lookAtPlace(target, id, { canComplete: manifest.sealed !== undefined, signal }),
   );
   if (found.state !== 'export') {
-    assertStaysSigned(way, copied);
-    const byMaps = isCopiedAsItIs(copied) ? undefined : await copyByMaps(way, copied, found);
+    const byMaps = isCopiedAsItIs(way, copied) ? undefined : await copyByMaps(way, copied, found);
     if (byMaps !== undefined && copied.signature !== undefined)
       way.reporter.warn(
         `the copy of ${reference} is not signed: it is stored in another way than the export, whose signature does not fit it`,
@@ -76,22 +76,13 @@ export async function copyExport(way: CopyWay, copied: CopiedManifest): Promise<
 }
 
 /**
- * A copy by frame maps has other packs than the export, and loses its signature.
- *
- * @throws GantryError `SIGNATURE_MISSING` where the target takes only signed exports
+ * Whether the objects of an export are copied as they are, with the packs of others that it needs. Nobody can write a sealed export in
+ * another way without its keys; and a copy by frame maps has other packs than the export, so its signature does not fit: that counts for a
+ * full export, and where the target takes only signed ones.
  */
-export function assertStaysSigned({ target, targetSigners }: Pick<CopyWay, 'target' | 'targetSigners'>, copied: CopiedManifest): void {
-  if (targetSigners?.requireSignature !== true || isCopiedAsItIs(copied)) return;
-  const { reference } = copied;
-  throw new GantryError('SIGNATURE_MISSING', {
-    message: `cannot copy ${reference} to ${target.address}: its copy would not be signed, because it shares frames with other exports and is stored in another way there`,
-    hint: 'Make a full export of it first: gantry consolidate with --sign and --allowed-signers. Full and sealed exports keep their signatures.',
-  });
-}
-
-/** Nobody can write a sealed export in another way without its keys; and the signature of a full one would not fit the copy. */
-function isCopiedAsItIs({ manifest, signature }: CopiedManifest): boolean {
-  return manifest.sealed !== undefined || (signature !== undefined && !isReadByMaps(manifest));
+function isCopiedAsItIs({ targetSigners }: Pick<CopyWay, 'targetSigners'>, { manifest, signature }: CopiedManifest): boolean {
+  if (manifest.sealed !== undefined) return true;
+  return signature !== undefined && (targetSigners?.requireSignature === true || !isReadByMaps(manifest));
 }
 
 /** What a copy left that was killed when its export was complete: it may have completed one of which packs were there before. */
@@ -108,7 +99,8 @@ async function endDeadCopy(target: Store, { instance, id }: CopyId, claim: strin
 /**
  * Compares the frame maps of dumps that are complete by themselves with their data: a reader of the copy does not need them, but later
  * exports would take its word for what a frame is. By the SHA-256 in the manifest, these are the bytes that arrive. Those of a sealed
- * export cannot be read here: later exports take the word of their own machine, and who reads it checks each frame.
+ * export cannot be read here: later exports take the word of their own machine, and who reads it checks each frame. Who reads an export
+ * that needs packs of others checks each frame, too, and one that is copied as it is was signed by somebody whom the target accepts.
  *
  * @throws GantryError `MAP_DAMAGED`, or other damage of the dumps that have a map
  */
@@ -127,7 +119,7 @@ async function copyObjects(
   found: UnclaimedPlace,
 ): Promise<CopyOutcome> {
   const { source, target, bringsOf, reporter, signal } = way;
-  if (manifest.sealed === undefined) await checkMaps(way, manifest);
+  if (manifest.sealed === undefined && !isReadByMaps(manifest)) await checkMaps(way, manifest);
   const id = copyIdOf(manifest);
   const objects = ownObjects(manifest);
   const dumps = objects.filter((object) => kindOf(object) !== 'frames').map(({ name }) => name);
@@ -150,7 +142,7 @@ async function copyObjects(
     reporter.stage(`copying ${reference} to ${target.address}`);
     try {
       for (const each of own) place.adopt(await packs.assertOwn(each));
-      await packs.bring(needed);
+      await bringPacks(packs, needed, { manifest, reference, target });
       const sentBytes = packs.sentBytes + (await sendObjects(way, { source, target, place, ...id }, objects));
       const sums = [...objects, ...(await writeConfig(place, manifest, { signal })), ...objectsOfOthers(manifest)];
       await place.write(SUMS_FILE, renderSha256Sums(sums), { signal });
@@ -172,6 +164,29 @@ async function copyObjects(
       throw error;
     }
   });
+}
+
+/**
+ * Brings the packs of others that an export needs.
+ *
+ * @throws as `BroughtPacks.bring`; GantryError `SIGNATURE_MISSING` where a copy by frame maps, which lost its signature, has the place of one
+ */
+async function bringPacks(
+  packs: BroughtPacks,
+  needed: readonly NeededPacks[],
+  { manifest, reference, target }: Pick<CopiedManifest, 'manifest' | 'reference'> & Pick<CopyWay, 'target'>,
+): Promise<void> {
+  try {
+    await packs.bring(needed);
+  } catch (error) {
+    if (manifest.sealed !== undefined || !(error instanceof GantryError) || error.code !== 'EXPORT_EXISTS') throw error;
+    throw new GantryError('SIGNATURE_MISSING', {
+      message: `cannot copy ${reference} to ${target.address} with its signature: an export that it shares frames with is stored in another way there`,
+      hint: 'Full exports are copied with their signatures, and so are those that share frames with them. gantry consolidate with --sign and --allowed-signers makes a full export of this one.',
+      details: [error.message],
+      cause: error,
+    });
+  }
 }
 
 /** What lets others read a sealed export. One that is added at the same time may be missed, as labels are. */

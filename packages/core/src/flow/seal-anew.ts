@@ -46,16 +46,22 @@ export async function sealAnew(
   { reference, manifest: { sealed }, isSigned }: OldExport,
   { reporter, signal }: Pick<Call, 'reporter' | 'signal'>,
 ): Promise<Sealing | undefined> {
-  if (sealed === undefined) {
-    if (given !== undefined) throw notSealed(reference);
-    return undefined;
-  }
+  assertMayBeOpen({ recipients: given }, { reference, sealed });
+  if (sealed === undefined) return undefined;
   const recipients =
     given ?? (await usualRecipients?.(signal)) ?? (isSigned ? await readRecipients({ recipients: sealed.recipients }) : undefined);
   if (recipients === undefined) throw recipientsUnknown(reference, sealed.recipients);
   if (!isSameSet(recipients.texts, sealed.recipients))
     reporter.warn(`the new export has other recipients than ${reference}, which names ${sealed.recipients.join(', ') || 'none'}`);
   return await Sealing.start(recipients);
+}
+
+/** @throws GantryError `USAGE` for an export that is not sealed, where encryption was asked for */
+export function assertMayBeOpen(
+  { recipients }: Pick<RecipientsAnew, 'recipients'>,
+  { reference, sealed }: { readonly reference: string; readonly sealed: unknown },
+): void {
+  if (recipients !== undefined && sealed === undefined) throw notSealed(reference);
 }
 
 /** Who asks for encryption must not get an export in the open, also where the store shows another one than they mean. */

@@ -1,10 +1,11 @@
 import type { Store } from '@gantry/transport';
 import type { CopiedManifest } from '../exports/copied-manifest.ts';
-import { findCopied } from '../exports/copied-manifest.ts';
+import { assertAccepted, findCopied } from '../exports/copied-manifest.ts';
 import { fileOf } from '../exports/examine.ts';
 import { parseExportReference } from '../exports/export-id.ts';
 import { MANIFEST_FILE } from '../exports/layout.ts';
 import { assertSeparateStores } from '../exports/separate-stores.ts';
+import type { Signers } from '../exports/signature.ts';
 import { digestText } from '../exports/small-object.ts';
 import { asStoreFailure } from '../exports/store-errors.ts';
 import { requireStore } from '../exports/store-marker.ts';
@@ -59,15 +60,17 @@ interface SeveralStores {
   readonly createStore?: boolean | undefined;
   /** The export of another instance that this run has chosen as the base. */
   readonly base?: string | undefined;
+  /** Whose signatures are good in each store. */
+  readonly storeSigners?: ReadonlyMap<Store, Signers> | undefined;
 }
 
 /**
- * Copies an export to the stores in which it was given up; those that fail again are named in the result. The export is complete: a signal
- * ends the copies, and not the export.
+ * Copies an export to the stores in which it was given up; those that fail again, or that refuse its signature, are named in the result. The
+ * export is complete: a signal ends the copies, and not the export.
  */
 export async function copyToRest<T extends { readonly reference: string; readonly stores?: readonly StoreOutcome[] }>(
   { reporter, signal }: Call,
-  { store, alsoInto = [], parallel, createStore = false, base }: SeveralStores,
+  { store, alsoInto = [], parallel, createStore = false, base, storeSigners }: SeveralStores,
   { result, source }: MadeExport<T>,
 ): Promise<T> {
   if (result.stores === undefined) return result;
@@ -81,7 +84,9 @@ export async function copyToRest<T extends { readonly reference: string; readonl
       stores.push(outcome);
       continue;
     }
-    const way: CopyWay = { source: source.store, target, bringsOf: (name) => instances.has(name), reporter, signal, parallel };
+    const bringsOf = (name: string): boolean => instances.has(name);
+    const targetSigners = storeSigners?.get(target);
+    const way: CopyWay = { source: source.store, target, bringsOf, targetSigners, reporter, signal, parallel };
     const failure = await tryToCopy(way, { reference: result.reference, sha256: source.sha256, create: createStore });
     if (failure === undefined) stores.push({ ...outcome, outcome: 'copied' });
     else stores.push({ ...outcome, copyReason: failure.message });
@@ -97,7 +102,7 @@ interface CopiedAsMade extends Pick<MadeIn, 'sha256'> {
 }
 
 async function tryToCopy(way: CopyWay, { reference, sha256, create }: CopiedAsMade): Promise<GantryError | undefined> {
-  const { source, target, signal } = way;
+  const { source, target, targetSigners, signal } = way;
   try {
     signal.throwIfAborted();
     await requireStore(target, { create, signal });
@@ -105,6 +110,7 @@ async function tryToCopy(way: CopyWay, { reference, sha256, create }: CopiedAsMa
     await assertSeparateStores([source, target], { signal });
     const copied = await findCopied(source, reference, { signal });
     assertAsMade(copied, sha256, source);
+    await assertAccepted(source, copied, { targetSigners, signal });
     await copyExport(way, copied);
     return undefined;
   } catch (error) {

@@ -176,14 +176,15 @@ test('is never decrypted into the open for a store that first says that it is in
 
 test('is what the recipients of the settings are read for; one in the open is not, and is refused where encryption was asked for', async () => {
   await using bench = await makeOperationBench({});
-  await bench.exportDisks({ incremental: true });
+  const full = await bench.exportDisks({ incremental: true });
   const { reference } = await bench.exportDisks({ incremental: true });
   const { store } = bench;
   const before = await keysOf(store);
-  await expect(consolidateExport({ store, export: reference, recipients })).rejects.toMatchObject({
-    code: 'USAGE',
-    message: expect.stringContaining('it is not sealed'),
-  });
+  for (const each of [full.reference, reference])
+    await expect(consolidateExport({ store, export: each, recipients })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('it is not sealed'),
+    });
   expect(await keysOf(store)).toEqual(before);
   const made = await consolidateExport({ store, export: reference, usualRecipients: () => expect.fail('they are not needed') });
   expect(made).toMatchObject({ consolidated: true, warnings: [] });

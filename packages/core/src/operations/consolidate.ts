@@ -19,7 +19,7 @@ import { storeSink } from '../exports/store-sink.ts';
 import { opensSealed } from '../exports/unsealing.ts';
 import { prepareStore } from '../flow/prepare-store.ts';
 import type { RecipientsAnew } from '../flow/seal-anew.ts';
-import { sealAnew, writeSealed } from '../flow/seal-anew.ts';
+import { assertMayBeOpen, sealAnew, writeSealed } from '../flow/seal-anew.ts';
 import type { Call } from '../flow/session.ts';
 import { startCall } from '../flow/session.ts';
 import { inDump } from '../frames/damage.ts';
@@ -79,6 +79,7 @@ async function runConsolidate(request: ConsolidateRequest): Promise<ConsolidateR
   const found = await openExport(store, request.export, { signal });
   for (const warning of found.warnings) reporter.warn(warning);
   const { manifest, reference } = found;
+  assertMayBeOpen(request, { reference, sealed: manifest?.sealed });
   if (manifest === undefined || isPlain(manifest)) return nothingToDo(found, reporter.warnings);
   assertReadable(store, found);
   const sign = await signatureFor(request, found, call);

@@ -48,13 +48,7 @@ export function copyFromStore(request: CopyRequest): Promise<CopyResult> {
     const { source, target, packsOf = [], parallel, createStore = false, allowedSigners, requireSignature, targetSigners } = request;
     const { signal, reporter } = startCall('copy', request);
     await assertCopySigners(request);
-    const odd = packsOf.find((name) => !isReferencePart(name));
-    if (odd !== undefined) {
-      throw new GantryError('USAGE', {
-        message: `cannot bring packs of ${JSON.stringify(odd)}: that is not the name of an instance`,
-        hint: 'Name the other instance without the id of an export, such as web1.example.com.',
-      });
-    }
+    assertPacksOf(packsOf);
     const copied = await findCopied(source, request.export, { signal });
     for (const warning of copied.warnings) reporter.warn(warning);
     await assertAccepted(source, copied, { allowedSigners, requireSignature, targetSigners, signal });
@@ -63,5 +57,15 @@ export function copyFromStore(request: CopyRequest): Promise<CopyResult> {
     const bringsOf = (name: string): boolean => name === instance.name || packsOf.includes(name);
     const outcome = await copyExport({ source, target, bringsOf, targetSigners, reporter, signal, parallel }, copied);
     return { reference: copied.reference, instance: instance.name, exportId, ...outcome, warnings: reporter.warnings };
+  });
+}
+
+/** @throws GantryError `USAGE` for what cannot be the name of an instance */
+export function assertPacksOf(names: readonly string[]): void {
+  const odd = names.find((name) => !isReferencePart(name));
+  if (odd === undefined) return;
+  throw new GantryError('USAGE', {
+    message: `cannot bring packs of ${JSON.stringify(odd)}: that is not the name of an instance`,
+    hint: 'Name the other instance without the id of an export, such as web1.example.com.',
   });
 }

@@ -6,6 +6,7 @@ import type { Labels } from '../exports/labels.ts';
 import { checkLabels } from '../exports/labels.ts';
 import type { DumpRecord, Manifest } from '../exports/manifest.ts';
 import { describeInstance } from '../exports/manifest.ts';
+import type { Signers } from '../exports/signature.ts';
 import { assertCanSign, sshSigner } from '../exports/signature.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import type { ManifestDraft } from '../exports/store-sink.ts';
@@ -60,6 +61,8 @@ export interface ExportRequest extends OutgoingRequest {
   readonly alsoInto?: readonly Store[] | undefined;
   /** Called when the export is given up in one of several stores: also where it fails in all, so that there is no result. */
   readonly onGivenUp?: ((store: Store, failure: GantryError) => void) | undefined;
+  /** With `alsoInto`: whose signatures are good in each store. A copy that one of them would refuse is not made there. */
+  readonly storeSigners?: ReadonlyMap<Store, Signers> | undefined;
   /** With `alsoInto`: how many stored bytes a store may fall behind the others, before the export is given up there; default 128 MiB. */
   readonly storeBufferBytes?: number | undefined;
   /** Default `zstd`. */

@@ -13,15 +13,19 @@ import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
 import { removeExport } from '../exports/remove-export.ts';
+import type { Signers } from '../exports/signature.ts';
+import { mayBeAllowed } from '../exports/signer-lines.ts';
 import { initializeStore } from '../exports/store-marker.ts';
 import { withUnsealer } from '../exports/unsealing.ts';
 import { consolidateExport } from './consolidate.ts';
 import { countReads } from '../flow/counted-reads.ts';
+import { FRAME_SIZE } from '../frames/types.ts';
 import { copyFromStore } from './copy.ts';
 import { listStore } from './list-store.ts';
 import { mirrorStore } from './mirror.ts';
 import type { ExportRequest } from './export.ts';
 import { planExport } from './plan-export.ts';
+import { pruneStore } from './prune.ts';
 import { verifyExport } from './verify.ts';
 import { verifyStore } from './verify-store.ts';
 
@@ -67,6 +71,12 @@ async function resign({ store }: OperationBench, prefix: string, ended: string):
   const { stdout } = await execa('ssh-keygen', ['-q', '-Y', 'sign', '-f', host, '-n', 'gantry-export'], { input: text });
   await put(store, `${prefix}manifest.json`, text);
   await put(store, `${prefix}manifest.json.sig`, `${stdout}\n`);
+}
+
+/** The references of all complete exports, the oldest first. */
+async function listedIn(store: Store): Promise<readonly string[]> {
+  const manifests = (await keysOf(store)).filter((key) => key.endsWith('/manifest.json'));
+  return manifests.map((key) => key.replace('/manifest.json', '').replace('/', '@')).toSorted();
 }
 
 /** Nothing of the export may reach the disk of the instance. */
@@ -184,29 +194,114 @@ describe('a signed export', () => {
     expect((await verifyExport({ store: target, export: reference, allowedSigners })).signature).toEqual({ state: 'unsigned' });
   });
 
-  test('that needs an earlier one is not copied where the target takes only signed ones, which a dry run says, too', async () => {
+  test('that needs an earlier one keeps its signature where the target takes only signed ones, night after night', async () => {
     await using bench = await makeOperationBench({});
-    const full = await makeSigned(bench);
-    await makeSigned(bench, { incremental: true });
+    const [path = ''] = bench.instance.disks.map((disk) => disk.path ?? '');
+    const target = new MemoryStore();
+    await initializeStore(target);
+    const both = { source: bench.store, target, targetSigners: { allowedSigners, requireSignature: true } };
+    const references: string[] = [];
+    const disks: Buffer[] = [];
+    for (const night of [1, 2, 3]) {
+      const disk = await readFile(path);
+      disk.fill(night, 0, 100);
+      await writeFile(path, disk);
+      disks.push(disk);
+      references.push((await makeSigned(bench, { incremental: true })).reference);
+      const planned = await mirrorStore({ ...both, dryRun: true });
+      expect(planned.exports).toMatchObject([{ reference: references.at(-1), outcome: 'planned' }]);
+      const mirrored = await mirrorStore(both);
+      expect(mirrored).toMatchObject({ exports: [{ reference: references.at(-1), outcome: 'copied' }], warnings: [] });
+    }
+    expect(await mirrorStore(both)).toMatchObject({ exports: [], present: 3 });
+    for (const [night, reference] of references.entries()) {
+      const verified = await verifyExport({ store: target, export: reference, depth: 'frames', allowedSigners, requireSignature: true });
+      expect(verified.signature).toMatchObject({ state: 'signed' });
+      await writeFile(path, Buffer.alloc(DISK_BYTES));
+      await bench.importDisks(reference, { store: target, yes: true, allowedSigners, requireSignature: true });
+      expect((await readFile(path)).equals(disks[night] ?? Buffer.alloc(0))).toBe(true);
+    }
+    // They go as others do: the packs that the last one needs stay.
+    const last = references.at(-1) ?? '';
+    await pruneStore({ store: target, policy: { last: 1 } });
+    expect(await listedIn(target)).toEqual([last]);
+    await verifyExport({ store: target, export: last, depth: 'frames', allowedSigners, requireSignature: true });
+    expect(await mirrorStore(both)).toMatchObject({ exports: [], older: 2 });
+  });
+
+  test('that needs an earlier one brings the packs of exports that the target does not have, and no copy lacks a signature', async () => {
+    await using bench = await makeOperationBench({});
+    const unsigned = await bench.exportDisks({ incremental: true });
     const { reference } = await makeSigned(bench, { incremental: true });
     const target = new MemoryStore();
     await initializeStore(target);
     const both = { source: bench.store, target, targetSigners: { allowedSigners, requireSignature: true } };
-    await copyFromStore({ ...both, export: full.reference });
+    const { exports } = await mirrorStore(both);
+    expect(exports).toMatchObject([
+      { reference: unsigned.reference, outcome: 'failed', code: 'SIGNATURE_MISSING' },
+      { reference, outcome: 'copied' },
+    ]);
+    expect(await listedIn(target)).toEqual([reference]);
+    const verified = await verifyExport({ store: target, export: reference, depth: 'frames', allowedSigners, requireSignature: true });
+    expect(verified.signature).toMatchObject({ state: 'signed' });
+  });
+
+  test('is refused where a copy of one that it needs is stored in another way, and the next full one is copied', async () => {
+    await using bench = await makeOperationBench({});
+    const [path = ''] = bench.instance.disks.map((disk) => disk.path ?? '');
+    const disk = randomBytes(FRAME_SIZE + DISK_BYTES);
+    await writeFile(path, disk);
+    await makeSigned(bench, { incremental: true });
+    randomBytes(DISK_BYTES).copy(disk, FRAME_SIZE);
+    await writeFile(path, disk);
+    const middle = await makeSigned(bench, { incremental: true });
+    const target = new MemoryStore();
+    await initializeStore(target);
+    // The target takes unsigned ones, and has both frames of this one in a pack of its own.
+    await copyFromStore({ source: bench.store, export: middle.reference, target });
+    const last = await makeSigned(bench, { incremental: true });
+    const both = { source: bench.store, target, targetSigners: { allowedSigners, requireSignature: true } };
     const before = await keysOf(target);
-    await expect(copyFromStore({ ...both, export: reference })).rejects.toMatchObject({
+    const copying = copyFromStore({ ...both, export: last.reference });
+    await expect(copying).rejects.toMatchObject({
       code: 'SIGNATURE_MISSING',
-      message: expect.stringMatching(/its copy would not be signed/),
+      message: expect.stringContaining('stored in another way there'),
+      hint: expect.stringContaining('gantry consolidate'),
     });
-    for (const dryRun of [true, false]) {
-      const { exports } = await mirrorStore({ ...both, dryRun });
-      expect(exports.find((each) => each.reference === reference)).toMatchObject({ outcome: 'failed', code: 'SIGNATURE_MISSING' });
-    }
     expect(await keysOf(target)).toEqual(before);
-    const made = await consolidateExport({ store: bench.store, export: reference, signKey: host, allowedSigners });
+    const full = await makeSigned(bench);
+    const { exports } = await mirrorStore(both);
+    expect(exports).toMatchObject([
+      { reference: last.reference, outcome: 'failed', code: 'SIGNATURE_MISSING' },
+      { reference: full.reference, outcome: 'copied' },
+    ]);
+    const made = await consolidateExport({ store: bench.store, export: last.reference, signKey: host, allowedSigners });
     await copyFromStore({ ...both, export: made.reference });
     const verified = await verifyExport({ store: target, export: made.reference, allowedSigners, requireSignature: true });
     expect(verified.signature).toMatchObject({ state: 'signed' });
+  });
+
+  test('that is forged or changed on the way is not copied where the target takes only signed ones', async () => {
+    await using bench = await makeOperationBench({});
+    const [path = ''] = bench.instance.disks.map((disk) => disk.path ?? '');
+    const first = await makeSigned(bench, { incremental: true, codec: 'none' });
+    await writeFile(path, randomBytes(DISK_BYTES));
+    const { reference } = await makeSigned(bench, { incremental: true, codec: 'none' });
+    const target = new MemoryStore();
+    await initializeStore(target);
+    const copy = (): Promise<unknown> =>
+      copyFromStore({ source: bench.store, export: reference, target, targetSigners: { allowedSigners, requireSignature: true } });
+    const prefix = `${reference.replace('@', '/')}/`;
+    for (const name of ['disk0.map', 'disk0.pack.img']) {
+      const bytes = await getBytes(bench.store, `${prefix}${name}`);
+      await put(bench.store, `${prefix}${name}`, Buffer.concat([bytes.subarray(0, -1), Buffer.from([(bytes.at(-1) ?? 0) ^ 1])]));
+      await expect(copy()).rejects.toMatchObject({ code: expect.stringMatching(/_DAMAGED$/) });
+      await put(bench.store, `${prefix}${name}`, bytes);
+    }
+    const signature = await get(bench.store, `${first.prefix}manifest.json.sig`);
+    await put(bench.store, `${prefix}manifest.json.sig`, signature);
+    await expect(copy()).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' });
+    expect(await listedIn(target)).toEqual([]);
   });
 
   test('is the same in each of several stores', async () => {
@@ -216,6 +311,35 @@ describe('a signed export', () => {
     for (const store of [bench.store, second]) {
       expect((await verifyExport({ store, export: reference, allowedSigners })).signature).toMatchObject({ state: 'signed' });
     }
+  });
+
+  test('is copied to the rest of several stores as each of them takes it', async () => {
+    await using bench = await makeOperationBench({});
+    await makeSigned(bench, { incremental: true });
+    const into = async (signKey: string | undefined, signers: Signers) => {
+      // It lacks the parent, so that it gets a copy.
+      const rest = new MemoryStore();
+      await initializeStore(rest);
+      const request = { incremental: true, signKey, alsoInto: [rest], storeSigners: new Map([[rest, signers]]) };
+      const { reference, stores, warnings } = await bench.exportDisks(request);
+      return { rest, reference, outcome: stores?.[1], warnings };
+    };
+    const required = await into(host, { allowedSigners, requireSignature: true });
+    expect(required.outcome).toMatchObject({ outcome: 'copied' });
+    const request = { store: required.rest, export: required.reference, depth: 'frames' as const, allowedSigners, requireSignature: true };
+    expect((await verifyExport(request)).signature).toMatchObject({ state: 'signed' });
+    const refused = [
+      await into(undefined, { allowedSigners, requireSignature: true }),
+      await into(stranger, { allowedSigners }),
+      await into(host, { allowedSigners: keys.file('gone') }),
+    ];
+    const reasons = [/is not signed/, /nobody there has signed it/, /cannot read the allowed-signers file/];
+    for (const [index, { rest, reference, outcome, warnings }] of refused.entries()) {
+      expect(outcome).toMatchObject({ outcome: 'failed', copyReason: expect.stringMatching(reasons[index] ?? '') });
+      expect(warnings).toContainEqual(expect.stringContaining(`${reference} was not copied to `));
+      expect(await listedIn(rest)).toEqual([]);
+    }
+    expect((await into(undefined, { allowedSigners })).outcome).toMatchObject({ outcome: 'copied' });
   });
 
   test('counts by each line that has its key, for the names of those that are for exports', async () => {
@@ -524,6 +648,25 @@ describe('a key that cannot sign', () => {
     expect(next.storedBytes).toBeLessThan(DISK_BYTES / 4);
     await verifyExport({ store: bench.store, export: next.reference, allowedSigners, requireSignature: true });
   });
+});
+
+test('whether a key may be allowed is known without a signature', async () => {
+  const certificate = await makeKey('of-authority');
+  const authority = await makeKey('its-authority');
+  await execa('ssh-keygen', ['-q', '-s', authority, '-I', 'host8', '-n', 'host8', `${certificate}.pub`]);
+  const authorities = await allow('its-authorities', [['host* cert-authority', authority]]);
+  const disabled = await allow('disabled', [['# host1', host]]);
+  const cases = [
+    [host, allowedSigners, true],
+    [`${host}.pub`, allowedSigners, true],
+    [stranger, allowedSigners, false],
+    [host, disabled, false],
+    [`${certificate}-cert.pub`, authorities, true],
+    [certificate, authorities, false],
+    [keys.file('gone'), allowedSigners, undefined],
+    [host, keys.file('gone'), undefined],
+  ] as const;
+  for (const [key, file, expected] of cases) expect(await mayBeAllowed(key, file), `${key} in ${file}`).toBe(expected);
 });
 
 describe('verifying a store against allowed signers', () => {
