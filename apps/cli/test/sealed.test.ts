@@ -222,6 +222,36 @@ function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
+/** Of a block with its tag. */
+const BLOCK = 65_536 + 16;
+
+/** Where the blocks of a file of age begin: after its header, the MAC of that, and the nonce. */
+function firstBlock(file: Buffer): number {
+  return file.indexOf('\n', file.indexOf('\n--- ') + 1) + 1 + 16;
+}
+
+/** The first block changes places with one after it. */
+function swapBlocks(file: Buffer, other: number): Buffer {
+  const start = firstBlock(file);
+  const swapped = Buffer.from(file);
+  file.copy(swapped, start, start + other * BLOCK, start + (other + 1) * BLOCK);
+  file.copy(swapped, start + other * BLOCK, start, start + BLOCK);
+  return swapped;
+}
+
+/** The last block, which is marked as such, comes before all others. */
+function lastBlockFirst(file: Buffer): Buffer {
+  const start = firstBlock(file);
+  const last = start + Math.floor((file.length - start) / BLOCK) * BLOCK;
+  return Buffer.concat([file.subarray(0, start), file.subarray(last), file.subarray(start, last)]);
+}
+
+/** A file for recipients that nobody here has, with a header of the form of all others. */
+function withStanzas(argument: string, count: number): Buffer {
+  const stanzas = `${argument}${'A'.repeat(43)}\n`.repeat(count);
+  return Buffer.concat([Buffer.from(`age-encryption.org/v1\n${stanzas}--- ${'A'.repeat(43)}\n`), Buffer.alloc(300_000, 'x')]);
+}
+
 const stored = (reference: string, name: string): Promise<Buffer> => readFile(`${exportDirectory(bench, reference)}/${name}`);
 
 describe('what somebody who can write to the store puts there', () => {
@@ -244,6 +274,13 @@ describe('what somebody who can write to the store puts there', () => {
     ],
     ['a pack of another export', async () => ({ 'disk0.zst.age': await stored(exports[1], 'disk0.zst.age') })],
     ['a pack that is not encrypted', async () => ({ 'disk0.zst.age': Buffer.alloc(300_000, 'x') })],
+    [
+      'a pack of which two blocks changed places',
+      async () => ({ 'disk0.zst.age': swapBlocks(await stored(exports[0], 'disk0.zst.age'), 1) }),
+    ],
+    ['a pack whose last block is the first', async () => ({ 'disk0.zst.age': lastBlockFirst(await stored(exports[0], 'disk0.zst.age')) })],
+    ['a pack for a recipient of an unknown type', async () => ({ 'disk0.zst.age': withStanzas('-> unknown-type AAAA\n', 1) })],
+    ['a pack for thousands of recipients', async () => ({ 'disk0.zst.age': withStanzas(`-> X25519 ${'A'.repeat(43)}\n`, 5000) })],
   ])('%s is refused before a byte of that disk reaches a script', async (_what, files) => {
     await using _forged = await forge(exports[0], await files());
     const { exitCode, stderr } = await importing(exports[0], '--identity', KEY(), '--disk', '0');
