@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { PassThrough } from 'node:stream';
@@ -12,6 +12,8 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { run } from '../src/command-line/run.ts';
 import { openEmbeddedDatabase } from '../src/queue/open-embedded.ts';
+import { openPostgres } from '../src/queue/open-postgres.ts';
+import { askAgent, askQueue } from '../src/web/questions.ts';
 import { copyEmbeddedQueue } from './embedded-template.ts';
 
 // Provided by the tests of the command line, which bundle it once for all.
@@ -90,7 +92,8 @@ interface Outcome {
 /** Runs a command in this process, without the second that a process takes to start. */
 async function fleet(...args: readonly string[]): Promise<Outcome> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  const exitCode = await run(args, { env: environment(), cwd: home.path, signal: new AbortController().signal, stdout, stderr });
+  const { signal } = new AbortController();
+  const exitCode = await run(args, { env: environment(), cwd: home.path, signal, stdin: new PassThrough(), stdout, stderr });
   const read = (stream: PassThrough): string => String(stream.read() ?? '').trimEnd();
   return { exitCode, stdout: read(stdout), stderr: read(stderr) };
 }
@@ -202,6 +205,10 @@ describe('on one machine', () => {
     expect(await fleet('pause', 'n2')).toMatchObject(unknownNode);
     expect(await json('run', 'web1')).toMatchObject({ operation: 'run', node: 'n1', policy: 'nightly', instance: 'web1' });
     expect((await fleet('status')).stdout).toContain('all nodes are paused');
+    await using asked = askAgent(home.file('state', 'fleet', 'control'));
+    expect(await asked.status()).toMatchObject({ nodes: ['n1'], paused: ['*'], turns: [{ planner: 'n1', problems: [] }] });
+    expect(await asked.good()).toMatchObject([{ instance: 'web1', endedOn: expect.any(Date) }, { instance: 'web2' }]);
+    expect(await asked.history('web1')).toMatchObject([{ state: 'done' }, { state: 'waiting' }]);
     expect(await json('cancel', 'web1')).toMatchObject({ jobs: [{ instance: 'web1' }] });
     expect(await fleet('cancel', 'web1')).toMatchObject({ exitCode: 9, stderr: expect.stringContaining('[EXPORT_NOT_FOUND]') });
     await json('run', 'web1');
@@ -246,6 +253,16 @@ describe('on PostgreSQL', () => {
     expect(stdout).toMatch(/^1 failed: .*missing.* \[OS_NOT_FOUND\]: web2$/m);
     await instance('web2');
     expect(await json('redrive', ...owner)).toMatchObject({ jobs: [{ instance: 'web2', node: 'n1' }] });
+    const reader = server.url('gantry-reader');
+    const metrics = await fleet('metrics', '--database', reader, '--out', 'gantry-fleet.prom');
+    expect(metrics).toMatchObject({ exitCode: 0, stdout: home.file('gantry-fleet.prom') });
+    expect(await readFile(metrics.stdout, 'utf8')).toContain('gantry_fleet_exports{policy="nightly",state="done"} 1\n');
+    let isAway = true;
+    await using asked = askQueue(() => (isAway ? Promise.reject(new Error('away')) : openPostgres({ url: reader, warn: () => undefined })));
+    await expect(asked.status()).rejects.toThrow('away');
+    isAway = false;
+    expect(await asked.status()).toMatchObject({ nodes: ['n1'], turns: [{ planner: 'n1' }] });
+    expect(await asked.history('web1')).toMatchObject([{ state: 'done' }]);
     const again = startAgent(...agent);
     await expect.poll(again.said, PATIENTLY).toContain('web2 (policy nightly): exported');
     expect(await exportsOf('web2')).toHaveLength(1);

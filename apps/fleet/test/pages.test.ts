@@ -23,9 +23,9 @@ async function sampleFigures(): Promise<ReturnType<typeof figuresOf>> {
 }
 
 test('the page has each command', () => {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
   const output = createOutput({ json: false, stdout, stderr });
-  const program = createProgram({ env: {}, cwd: '/', signal: AbortSignal.abort(), output, exitWith: () => undefined });
+  const program = createProgram({ env: {}, cwd: '/', signal: AbortSignal.abort(), stdin, output, exitWith: () => undefined });
   const named = [...reference.matchAll(/^\| `([a-z]+)[^`]*` +\|/gm)].map(([, name = '']) => name);
   const all = program.commands.map((command) => command.name()).filter((name) => name !== 'resume');
   expect(named.toSorted()).toEqual(all.toSorted());

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
 import { chmod, readFile, stat } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:https';
 import { PassThrough } from 'node:stream';
 import type { PageLook, TemporaryDirectory } from '@gantry/testkit';
-import { LOOK_AT_PAGE, makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
+import { LOOK_AT_PAGE, makeCertificate, makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
 import { GantryError } from '@gantry/core';
 import type { FastifyInstance } from 'fastify';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
@@ -32,10 +35,12 @@ afterAll(async () => {
 let questions: Questions;
 let web: FastifyInstance;
 let notes: string[];
+let credential: () => Promise<string>;
 
 beforeEach(() => {
   questions = sampleFleet();
   notes = [];
+  credential = () => Promise.resolve(line);
   web = createWeb({
     questions: {
       status: () => questions.status(),
@@ -44,7 +49,7 @@ beforeEach(() => {
       [Symbol.asyncDispose]: () => Promise.resolve(),
     },
     maxAges: () => Promise.resolve(new Map([['nightly', 26 * 3_600_000]])),
-    credential: () => Promise.resolve(line),
+    credential: () => credential(),
     note: (message) => void notes.push(message),
     now: () => NOW,
   });
@@ -164,19 +169,74 @@ test('a queue that cannot be reached is said on the page, and nothing of a defec
   expect(notes).toEqual(['a page failed: secret']);
 });
 
+test('a password file that cannot be read any more is said to nobody who has no login', async () => {
+  credential = () => Promise.reject(new GantryError('USAGE', { message: 'others can read /etc/secret', hint: 'chmod' }));
+  const { statusCode, body } = await web.inject('/metrics');
+  expect([statusCode, body]).toEqual([401, 'a password is missing']);
+  const tried = await logIn();
+  expect(tried.statusCode).toBe(500);
+  expect(tried.body).not.toContain('secret');
+  expect(notes).toEqual(['a page failed: others can read /etc/secret']);
+});
+
+test('an instance may have a long name, and one with characters of HTML', async () => {
+  const headers = { cookie: await cookie() };
+  for (const name of ['x'.repeat(250), '<b>&"'])
+    expect(await web.inject({ url: `/instances/${encodeURIComponent(name)}`, headers })).toMatchObject({ statusCode: 200 });
+  expect((await web.inject({ url: '/instances/%3Cb%3E', headers })).body).toContain('&lt;b&gt;');
+});
+
+/** Runs a command whose signal has come already. @returns its exit status and what it says */
+async function fleet(args: readonly string[], input = ''): Promise<string> {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+  stdin.end(input);
+  const env = { GANTRY_STATE_DIR: home.file('state') };
+  const exitCode = await run(args, { env, cwd: home.path, signal: AbortSignal.abort(), stdin, stdout, stderr });
+  return `${exitCode} ${String(stderr.read() ?? '')}`;
+}
+
+test('gantry-fleet password makes a file of what is on standard input', async () => {
+  expect(await fleet(['password', 'made', '--stdin'], `${PASSWORD}\n`)).toBe('0 ');
+  expect(await isPassword(await readPasswordFile(home.file('made')), PASSWORD)).toBe(true);
+  expect(await fleet(['password', 'made', '--stdin'], 'short\n')).toMatch(/^2 .*less than 12/);
+  expect(await isPassword(await readPasswordFile(home.file('made')), PASSWORD)).toBe(true);
+});
+
 test('a wrong call of gantry-fleet web says what is wrong', async () => {
-  const call = async (...args: readonly string[]): Promise<string> => {
-    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-    const env = { GANTRY_STATE_DIR: home.file('state') };
-    const exitCode = await run(['web', ...args], { env, cwd: home.path, signal: AbortSignal.abort(), stdout, stderr });
-    return `${exitCode} ${String(stderr.read())}`;
-  };
+  const call = (...args: readonly string[]): Promise<string> => fleet(['web', ...args]);
   expect(await call()).toMatch(/^2 .*--password-file/);
   expect(await call('--password-file', file, '--listen', 'here')).toMatch(/^2 .*here is not an address to listen on/);
   expect(await call('--password-file', file, '--tls-cert', 'x.pem')).toMatch(/^2 .*--tls-cert and --tls-key belong together/);
   expect(await call('--password-file', file, '--listen', '127.0.0.1:0')).toMatch(
     /^0 .*the pages of the fleet are at http:\/\/127\.0\.0\.1:\d+/,
   );
+});
+
+test('with a certificate, the pages are served by HTTPS alone, and the cookie is for that alone', async () => {
+  const { certFile, keyFile } = await makeCertificate(home.path);
+  const cert = await readFile(certFile, 'utf8');
+  const served = createWeb({
+    questions,
+    maxAges: () => Promise.resolve(new Map()),
+    credential: () => credential(),
+    tls: { cert, key: await readFile(keyFile, 'utf8') },
+    note: (message) => void notes.push(message),
+  });
+  try {
+    const address = await served.listen({ host: '127.0.0.1', port: 0 });
+    const asked = request(address.replace(/^http:(.*)$/, 'https:$1/login'), {
+      method: 'POST',
+      ca: cert,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    });
+    asked.end(new URLSearchParams({ password: PASSWORD }).toString());
+    const [answer]: IncomingMessage[] = await once(asked, 'response');
+    answer?.resume();
+    expect(answer?.headers).toMatchObject({ location: '/', 'strict-transport-security': 'max-age=31536000' });
+    expect(answer?.headers['set-cookie']?.[0]).toMatch(/; HttpOnly; SameSite=Strict; Secure$/);
+  } finally {
+    await served.close();
+  }
 });
 
 describe('in a browser', () => {
@@ -207,11 +267,14 @@ describe('in a browser', () => {
   ): Promise<{ readonly page: Page; readonly problems: readonly string[] }> {
     context = await browser.newContext({ viewport, colorScheme });
     const page = await context.newPage();
+    page.setDefaultTimeout(PATIENTLY.timeout);
     const problems: string[] = [];
     page.on('console', (message) => problems.push(message.text()));
     page.on('pageerror', (error) => problems.push(error.message));
     await page.goto(address);
     expect(page.url()).toBe(`${address}/login`);
+    // It has the focus a moment after the page is there.
+    await page.locator('#password:focus').waitFor();
     await page.keyboard.type(PASSWORD);
     await page.keyboard.press('Enter');
     await page.waitForURL(`${address}/`);
@@ -257,6 +320,8 @@ describe('in a browser', () => {
     await page.keyboard.press('Enter');
     await page.waitForURL(`${address}/instances/db1.example.com`);
     expect(await page.locator('#history-table').innerText()).toMatch(/done/);
+    // Not by their colour alone.
+    expect(await page.locator('svg.history:visible .mark').count()).toBe(4);
     expect(problems).toEqual([]);
   });
 });

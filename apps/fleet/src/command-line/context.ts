@@ -9,6 +9,7 @@ export interface Context {
   readonly cwd: string;
   /** Aborted by SIGINT, SIGTERM and SIGHUP. */
   readonly signal: AbortSignal;
+  readonly stdin: NodeJS.ReadableStream;
   readonly output: Output;
   /** Sets the exit status of a command that succeeded, but found something its caller should know. */
   readonly exitWith: (exitCode: number) => void;

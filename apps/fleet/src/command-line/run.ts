@@ -9,19 +9,20 @@ export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
   readonly signal: AbortSignal;
+  readonly stdin: NodeJS.ReadableStream;
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
 }
 
 /** Runs a call of gantry-fleet. Never rejects. @returns the exit status */
-export async function run(args: readonly string[], { env, cwd, signal, stdout, stderr }: Surroundings): Promise<number> {
+export async function run(args: readonly string[], { env, cwd, signal, stdin, stdout, stderr }: Surroundings): Promise<number> {
   const output = createOutput({ json: args.includes('--json'), stdout, stderr });
   let exitCode = 0;
   const exitWith = (code: number): void => {
     exitCode = code;
   };
   try {
-    await createProgram({ env, cwd, signal, output, exitWith }).parseAsync([...args], { from: 'user' });
+    await createProgram({ env, cwd, signal, stdin, output, exitWith }).parseAsync([...args], { from: 'user' });
     return exitCode;
   } catch (error) {
     // The parser has printed help or the version.

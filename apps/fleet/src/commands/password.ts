@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
-import process from 'node:process';
 import { GantryError } from '@gantry/core';
 import { askForSecret } from '@gantry/transport';
 import type { Context } from '../command-line/context.ts';
@@ -13,7 +12,7 @@ interface PasswordOptions {
 /** Runs `gantry-fleet password`: asks for a password, and writes a file that knows it when it sees it. */
 export async function runPassword(context: Context, file: string, { stdin }: PasswordOptions): Promise<void> {
   const path = resolve(context.cwd, file);
-  await writePasswordFile(path, stdin === true ? (await text(process.stdin)).replace(/\r?\n$/, '') : await askTwice(context.signal));
+  await writePasswordFile(path, stdin === true ? (await text(context.stdin)).replace(/\r?\n$/, '') : await askTwice(context.signal));
   context.output.result({ operation: 'password', file: path }, [path]);
 }
 

@@ -40,7 +40,9 @@ export async function runWeb(context: Context, options: WebCommandOptions): Prom
   await using scope = new AsyncDisposableStack();
   scope.defer(() => app.close());
   try {
-    output.note(`the pages of the fleet are at ${await app.listen({ host, port })}`);
+    const address = await app.listen({ host, port });
+    // It does not know of the certificate.
+    output.note(`the pages of the fleet are at ${tls === undefined ? address : address.replace(/^http:/, 'https:')}`);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new GantryError('PLATFORM', { message: `cannot serve the pages of the fleet: ${reason}`, cause: error });

@@ -46,6 +46,8 @@ const HTML = 'text/html; charset=utf-8';
 const MAX_BODY_BYTES = 4096;
 const MAX_CONNECTIONS = 200;
 const MAX_SEARCH_CHARACTERS = 200;
+/** Of an instance, each character in three. */
+const MAX_NAME_CHARACTERS = 1000;
 /** For how long answers of the queue are shown to all who look, ms. */
 const STATUS_KEEP_MS = 2000;
 const GOOD_KEEP_MS = 30_000;
@@ -60,6 +62,7 @@ export function createWeb(options: WebOptions): FastifyInstance {
   const { tls } = options;
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
+    routerOptions: { maxParamLength: MAX_NAME_CHARACTERS },
     forceCloseConnections: true,
     serverFactory: (handler): Server => {
       const server: Server = tls === undefined ? createHttpServer(handler) : createHttpsServer({ ...tls, minVersion: 'TLSv1.2' }, handler);
@@ -93,7 +96,8 @@ function isOwnForm({ headers }: FastifyRequest): boolean {
 }
 
 async function answerFailure(error: unknown, reply: FastifyReply, note: WebOptions['note']): Promise<FastifyReply> {
-  if (error instanceof GantryError) {
+  // Of others, such as a password file that cannot be read, those who are not logged in learn nothing.
+  if (error instanceof GantryError && error.code.startsWith('QUEUE_')) {
     return await reply
       .code(BUSY_STATUS)
       .type(HTML)

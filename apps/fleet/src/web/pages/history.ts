@@ -78,14 +78,16 @@ function chart(jobs: readonly FleetJob[], now: Date, { width, everyDays }: Size)
     const height = Math.max(MIN_BAR, (tookMs(job) / longest) * (HEIGHT - BOTTOM - TOP));
     const kind = job.state === 'done' || job.state === 'failed' || job.state === 'running' ? job.state : 'other';
     const top = HEIGHT - BOTTOM - height;
+    const mark = html`<text class="mark" x="${x(at).toFixed(1)}" y="${(top - 4).toFixed(1)}">✕</text>`;
     return [
       html`<rect
-        class="bar-${kind}"
-        x="${x(at).toFixed(1)}"
-        y="${top.toFixed(1)}"
-        width="${(slot * 0.7).toFixed(1)}"
-        height="${height.toFixed(1)}"
-      />`,
+          class="bar-${kind}"
+          x="${x(at).toFixed(1)}"
+          y="${top.toFixed(1)}"
+          width="${(slot * 0.7).toFixed(1)}"
+          height="${height.toFixed(1)}"
+        />
+        ${kind === 'failed' ? mark : ''}`,
     ];
   });
   const days = Array.from(
@@ -103,7 +105,7 @@ function chart(jobs: readonly FleetJob[], now: Date, { width, everyDays }: Size)
     aria-label="How long each export took; the table has the same"
   >
     <line class="line" x1="0" x2="${width}" y1="${baseline}" y2="${baseline}" />
-    <text x="${LEFT}" y="12">longest: ${formatDuration(longest)}</text>
+    <text x="${LEFT}" y="12">✕ failed; the longest took ${formatDuration(longest)}</text>
     ${bars} ${labels}
   </svg>`;
 }

@@ -15,7 +15,7 @@ form.search { display: flex; flex-wrap: wrap; gap: 8px; align-items: end; margin
 progress { width: 8rem; height: .8rem; accent-color: var(--busy); vertical-align: middle; }
 svg.history { display: block; width: 100%; height: auto; max-width: 1000px; }
 svg.history .line { stroke: var(--line); } svg.history text { fill: var(--quiet); font-size: 12px; }
-svg.history .bar-done { fill: var(--good); } svg.history .bar-failed { fill: var(--bad); } svg.history .bar-running { fill: var(--busy); }
+svg.history .mark { fill: var(--bad); } svg.history .bar-done { fill: var(--good); } svg.history .bar-failed { fill: var(--bad); } svg.history .bar-running { fill: var(--busy); }
 svg.history .bar-other { fill: none; stroke: var(--doubtful); stroke-width: 2; }
 .narrow { display: none; }
 @media (max-width: 700px) { .wide { display: none; } .narrow { display: block; } }
