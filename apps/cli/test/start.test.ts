@@ -95,6 +95,11 @@ describe('the published command', () => {
     const listed = await call(['list', bench.store], bench);
     expect([exported, imported, listed].map(({ startsPrograms }) => startsPrograms)).toEqual([true, true, false]);
     expect(await readFile(bench.file('copy'), 'utf8')).toBe('the disk');
+    // Without a configuration, instances, a peer and snapshots, what reads and makes these.
+    const needless = /\/(config\/src\/file\/schema|config\/src\/open-(instance|peer)|snapshots\/(lvm\/lvm|qemu|rbd|image))\.ts$/;
+    expect(exported.modules.filter((module) => needless.test(module))).not.toEqual([]);
+    expect(listed.modules.filter((module) => needless.test(module))).toEqual([]);
+    expect(imported.modules.filter((module) => /\/snapshots\/(lvm\/lvm|qemu|rbd|image)\.ts$/.test(module))).toEqual([]);
   });
 
   test("does not load its own SSH client if the system's is used", async () => {

@@ -22,14 +22,13 @@ export type {
 } from './file/model.ts';
 export type { SettingsScope } from './file/names.ts';
 export { assertPolicies, assertSamePrivacy, exportSettings, mergeSettings, namedStore, policyNamed, rateLimitOf } from './file/names.ts';
-export { comparableUrl } from './file/references.ts';
+export { comparableUrl } from './addresses/store-address.ts';
 export { configurationJsonSchema } from './file/schema.ts';
-export { isName } from './file/values.ts';
+export { isName } from './addresses/name.ts';
 export type { TimeOfDayRange } from './quantities.ts';
 export { rateAt } from './time-of-day.ts';
 export type { OpenContext } from './context.ts';
 export type { SourceOfInstance } from './open-instance.ts';
-export { openInstance, openInstanceAnywhere, openInstanceSource, openSourceOf } from './open-instance.ts';
-export { openPeer } from './open-peer.ts';
+export { openInstance, openInstanceAnywhere, openInstanceSource, openPeer, openSourceOf } from './load-when-opened.ts';
 export type { OpenStoreOptions } from './open-store.ts';
 export { openStore } from './open-store.ts';

@@ -79,3 +79,16 @@ function sshForm(text: string): string {
   if (host === '') return 'ssh://HOST/DIRECTORY';
   return `ssh://${host}/${directory.startsWith('/') ? directory.slice(1) : directory === '' ? 'DIRECTORY' : `~/${directory}`}`;
 }
+
+/**
+ * The same for addresses that are written differently, and mean one store. One that cannot be parsed fails when its store is opened.
+ *
+ * @param directory from which relative paths count
+ */
+export function comparableUrl(address: string, directory = '/'): string {
+  try {
+    return parseStoreAddress(address, directory).href.replace(/\/+$/, '');
+  } catch {
+    return address;
+  }
+}

@@ -1,4 +1,4 @@
-import type { ConfigurationFile } from './load.ts';
+import type { ConfigurationFile } from './read-files.ts';
 import type { Configuration, ExportSettings, Hooks, NotifySettings, Origin, Policy, RateLimit, StoreSettings } from './model.ts';
 import type { ConfigurationDocument } from './schema.ts';
 

@@ -1,8 +1,8 @@
 import { DEFAULT_CODEC, GantryError, nearestNames } from '@gantry/core';
 import type { Codec } from '@gantry/core';
 import type { Configuration, ExportSettings, Policy, RateLimit, StoreSettings } from './model.ts';
-import { comparableUrl } from './references.ts';
-import { isName } from './values.ts';
+import { comparableUrl } from '../addresses/store-address.ts';
+import { isName } from '../addresses/name.ts';
 
 /**
  * The store that an address names, if it is a name of the configuration. A directory of the same name is `./NAME`.

@@ -3,7 +3,7 @@ import type { DocumentPlace, DocumentProblem, ProblemStyle, YamlDocument } from 
 import { invalidDocument } from '@gantry/core/documents';
 import { WITHOUT_HINT } from './files.ts';
 import { knownFields } from './schema.ts';
-import { isName } from './values.ts';
+import { isName } from '../addresses/name.ts';
 
 const HINT = `gantry schema config prints the valid values of each field. ${WITHOUT_HINT}`;
 /** How problems of gantry.yaml are shown. */

@@ -1,11 +1,11 @@
 import { nearestNames } from '@gantry/core';
 import { placeText } from '@gantry/core/documents';
-import { parseStoreAddress } from '../addresses/store-address.ts';
-import type { ConfigurationFile } from './load.ts';
+import { comparableUrl } from '../addresses/store-address.ts';
+import type { ConfigurationFile } from './read-files.ts';
 import type { Configuration } from './model.ts';
 import { invalid, nearestPlace, STYLE } from './problems.ts';
 import type { ConfigurationDocument } from './schema.ts';
-import { isName } from './values.ts';
+import { isName } from '../addresses/name.ts';
 
 type PolicyDocument = ConfigurationDocument['policies'][string];
 
@@ -60,19 +60,6 @@ function repeatedStores(
     first.set(url, steps);
     return [];
   });
-}
-
-/**
- * The same for addresses that are written differently, and mean one store. One that cannot be parsed fails when its store is opened.
- *
- * @param directory from which relative paths count
- */
-export function comparableUrl(address: string, directory = '/'): string {
-  try {
-    return parseStoreAddress(address, directory).href.replace(/\/+$/, '');
-  } catch {
-    return address;
-  }
 }
 
 function referencesOf(policy: PolicyDocument, known: Configuration): readonly Reference[] {

@@ -1,5 +1,6 @@
 import { expected, showValue, text } from '@gantry/core/documents';
 import { z } from 'zod';
+import { isName, NAME } from '../addresses/name.ts';
 import { parseDuration, parseRate, parseTimeOfDayRange } from '../quantities.ts';
 
 /*
@@ -9,14 +10,6 @@ import { parseDuration, parseRate, parseTimeOfDayRange } from '../quantities.ts'
 
 /** More must be a mistake. */
 const MAX_ENTRIES = 1000;
-/** Of stores, inventories and policies: a word that cannot be a path or a URL. */
-const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
-
-/** Whether a store, an inventory or a policy can have this name. */
-export function isName(value: string): boolean {
-  return NAME.test(value);
-}
-
 /** What editors know of a value. */
 export interface EditorHints {
   readonly type?: readonly ('string' | 'integer' | 'boolean')[];

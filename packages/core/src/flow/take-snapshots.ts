@@ -48,7 +48,7 @@ export async function planSnapshots(
   const { mode, ...options } = choiceOptions(request);
   const requests = requestsOf(instance, disks, os);
   const planned: PlannedSnapshot[] = [];
-  for (const { provider, requests: wanted } of await chooseProviders(mode, requests, createProviders(options), signal)) {
+  for (const { provider, requests: wanted } of await chooseProviders(mode, requests, await createProviders(options, mode), signal)) {
     for (const each of wanted) {
       const support = await provider.supports(each, signal);
       planned.push({ disk: each.index, provider: provider.name, what: support.ok ? support.what : provider.name });

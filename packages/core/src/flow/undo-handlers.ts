@@ -4,7 +4,7 @@ import { hookUndo } from './hooks.ts';
 import { scratchUndo } from './scratch-disks.ts';
 import { newDisksUndo } from './undo-new-disks.ts';
 import { scriptUndo } from '../scripts/undo-script.ts';
-import { createProviders } from '../snapshots/registry.ts';
+import { providerNamed } from '../snapshots/registry.ts';
 import { freezeUndo } from '../snapshots/freeze.ts';
 import { pauseUndo, undecidedPauseNotice } from '../snapshots/pause.ts';
 import { snapshotFilesUndo } from '../snapshots/snapshot-files.ts';
@@ -21,7 +21,7 @@ export function undoHandlers(): readonly Remedy[] {
     pauseUndo,
     hookUndo,
     snapshotFilesUndo,
-    snapshotUndo(createProviders()),
+    snapshotUndo(providerNamed),
     scratchUndo,
     newDisksUndo,
     undecidedPauseNotice,

@@ -23,7 +23,8 @@ export async function assertReadableWithoutGuest(request: SnapshotChoice, { inst
   for (const index of disks) {
     const disk = instance.disks[index];
     if (disk === undefined || disk.path !== undefined) continue;
-    const plans = await chooseProviders(mode, [{ index, disk, instanceName: instance.name }], createProviders({ config, size }), signal);
+    const providers = await createProviders({ config, size }, mode);
+    const plans = await chooseProviders(mode, [{ index, disk, instanceName: instance.name }], providers, signal);
     if (plans.some(({ provider }) => provider.name === 'none')) refuseUri(index);
   }
 }

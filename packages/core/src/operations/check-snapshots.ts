@@ -3,7 +3,7 @@ import type { Instance } from '../instances/model.ts';
 import { BUILTIN_DEFINITIONS } from '../scripts/definition.ts';
 import { parseOsName } from '../scripts/os-name.ts';
 import type { ProviderAnswer } from '../snapshots/choose.ts';
-import { ask, pickAnswer, providersOf } from '../snapshots/choose.ts';
+import { ask, pickAnswer } from '../snapshots/choose.ts';
 import type { SnapshotProvider, SnapshotRequest } from '../snapshots/provider.ts';
 import { createProviders } from '../snapshots/registry.ts';
 import { selectDisks } from '../flow/select-disks.ts';
@@ -45,7 +45,7 @@ export async function checkSnapshots(request: CheckSnapshotsRequest): Promise<Sn
   const indices = selectDisks(request.instance, request.disks);
   const { instance } = await inspectDisks(request.instance, { purpose: 'export', disks: indices, signal });
   const { mode, config, size, guest } = choiceOptions(request);
-  const providers = providersOf(mode, createProviders({ config, size, guest }));
+  const providers = await createProviders({ config, size, guest }, mode);
   const needsPath = !BUILTIN_DEFINITIONS.has(parseOsName(instance.os).name);
   const disks: DiskCheck[] = [];
   const chosen = new Map<SnapshotProvider, SnapshotRequest[]>();

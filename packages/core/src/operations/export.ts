@@ -159,7 +159,7 @@ async function runExport(call: Call, request: ExportRequest): Promise<MadeExport
     const tracking = {
       stateDirectory: await openStateDirectory(stateDirectory),
       store: (await storeId(store, session)) ?? store.address,
-      providers: createProviders(),
+      providers: await createProviders(),
     };
     if (isTracked) return await ChangeTracking.open({ ...session, ...tracking, parentDisks });
     await forgetAllMarks({ ...session, ...tracking });

@@ -77,7 +77,11 @@ async function firstLine(stream: Readable | null): Promise<unknown> {
   return line;
 }
 
-const undosOf = (providers: readonly SnapshotProvider[]): readonly Undo[] => [scriptUndo, freezeUndo, snapshotUndo(providers)];
+const undosOf = (providers: readonly SnapshotProvider[]): readonly Undo[] => [
+  scriptUndo,
+  freezeUndo,
+  snapshotUndo((kind) => providers.find(({ name }) => name === kind)),
+];
 
 /** Recovers, and returns the report with the messages. */
 async function recover({

@@ -38,7 +38,7 @@ export async function chooseProviders(
   return [...plans].map(([provider, wanted]) => ({ provider, requests: wanted }));
 }
 
-export function providersOf(mode: SnapshotMode, providers: readonly SnapshotProvider[]): readonly SnapshotProvider[] {
+function providersOf(mode: SnapshotMode, providers: readonly SnapshotProvider[]): readonly SnapshotProvider[] {
   return mode === 'auto' ? providers : providers.filter(({ name }) => name === mode);
 }
 

@@ -1,14 +1,4 @@
-import { createCommandProvider } from './command.ts';
-import { createDrbdProvider } from './drbd/drbd.ts';
-import { createImageProvider } from './image.ts';
-import { createLibvirtProvider } from './libvirt/libvirt.ts';
-import { createLvmProvider } from './lvm/lvm.ts';
-import { createNoneProvider } from './none.ts';
 import type { ProviderOptions, SnapshotProvider } from './provider.ts';
-import { createQemuProvider } from './qemu.ts';
-import { createRbdProvider } from './rbd.ts';
-import { createReflinkProvider } from './reflink.ts';
-import { createZfsProvider } from './zfs/zfs.ts';
 
 /** The kinds of snapshots, by their names in `--snapshot`, manifests and journals. */
 type SnapshotKind = 'libvirt' | 'reflink' | 'qemu' | 'command' | 'drbd' | 'lvm' | 'zfs' | 'rbd' | 'image' | 'none';
@@ -16,21 +6,46 @@ type SnapshotKind = 'libvirt' | 'reflink' | 'qemu' | 'command' | 'drbd' | 'lvm' 
 interface Entry<Kind extends SnapshotKind> {
   /** Completes "auto is the first of these that works: …". */
   readonly summary: string;
-  readonly create: (options: ProviderOptions) => SnapshotProvider & { readonly name: Kind };
+  /** Loads its code too: most commands take no snapshot. */
+  readonly create: (options: ProviderOptions) => Promise<SnapshotProvider & { readonly name: Kind }>;
 }
 
 /** Every kind, in the order in which `auto` prefers them. A new one gets its own file here and a section in docs/reference/snapshots.md. */
 const ENTRIES: { readonly [Kind in SnapshotKind]: Entry<Kind> } = {
-  libvirt: { summary: 'a running guest of libvirt, by a backup of all its disks at one moment', create: createLibvirtProvider },
-  reflink: { summary: 'a clone beside a disk that is a file, on xfs and btrfs', create: createReflinkProvider },
-  qemu: { summary: 'a running guest, by its own QEMU and scratch files', create: createQemuProvider },
-  command: { summary: 'what the commands of --snapshot-config make', create: ({ config }) => createCommandProvider(config) },
-  drbd: { summary: 'a snapshot of the logical volume below a primary of DRBD', create: createDrbdProvider },
-  lvm: { summary: 'a snapshot of a logical volume, classic or thin', create: createLvmProvider },
-  zfs: { summary: 'a snapshot of a volume or a file system of ZFS', create: () => createZfsProvider() },
-  rbd: { summary: 'a snapshot of an image in a Ceph cluster', create: () => createRbdProvider() },
-  image: { summary: 'an image in qcow2, vmdk or vhdx that nobody uses, as a guest sees it', create: () => createImageProvider() },
-  none: { summary: 'no snapshot: the disk itself', create: createNoneProvider },
+  libvirt: {
+    summary: 'a running guest of libvirt, by a backup of all its disks at one moment',
+    create: async (options) => (await import('./libvirt/libvirt.ts')).createLibvirtProvider(options),
+  },
+  reflink: {
+    summary: 'a clone beside a disk that is a file, on xfs and btrfs',
+    create: async () => (await import('./reflink.ts')).createReflinkProvider(),
+  },
+  qemu: {
+    summary: 'a running guest, by its own QEMU and scratch files',
+    create: async (options) => (await import('./qemu.ts')).createQemuProvider(options),
+  },
+  command: {
+    summary: 'what the commands of --snapshot-config make',
+    create: async ({ config }) => (await import('./command.ts')).createCommandProvider(config),
+  },
+  drbd: {
+    summary: 'a snapshot of the logical volume below a primary of DRBD',
+    create: async (options) => (await import('./drbd/drbd.ts')).createDrbdProvider(options),
+  },
+  lvm: {
+    summary: 'a snapshot of a logical volume, classic or thin',
+    create: async (options) => (await import('./lvm/lvm.ts')).createLvmProvider(options),
+  },
+  zfs: {
+    summary: 'a snapshot of a volume or a file system of ZFS',
+    create: async () => (await import('./zfs/zfs.ts')).createZfsProvider(),
+  },
+  rbd: { summary: 'a snapshot of an image in a Ceph cluster', create: async () => (await import('./rbd.ts')).createRbdProvider() },
+  image: {
+    summary: 'an image in qcow2, vmdk or vhdx that nobody uses, as a guest sees it',
+    create: async () => (await import('./image.ts')).createImageProvider(),
+  },
+  none: { summary: 'no snapshot: the disk itself', create: async () => (await import('./none.ts')).createNoneProvider() },
 };
 
 /** Which snapshots to take: one kind for all disks, or for each disk the first kind that works. */
@@ -44,9 +59,15 @@ export const SNAPSHOT_SUMMARY: string = Object.entries(ENTRIES)
   .map(([name, { summary }]) => `${name} (${summary})`)
   .join(', ');
 
-/** New providers of every kind: for one run, or to undo what a run has left. */
-export function createProviders(options: ProviderOptions = {}): readonly SnapshotProvider[] {
-  return Object.values(ENTRIES).map(({ create }) => create(options));
+/** New providers, for one run: of every kind in the order of `auto`, or of one. */
+export async function createProviders(options: ProviderOptions = {}, mode: SnapshotMode = 'auto'): Promise<readonly SnapshotProvider[]> {
+  const entries = mode === 'auto' ? Object.values(ENTRIES) : [ENTRIES[mode]];
+  return await Promise.all(entries.map(({ create }) => create(options)));
+}
+
+/** To undo what a run has left. @returns undefined for a kind that this version lacks */
+export async function providerNamed(name: string): Promise<SnapshotProvider | undefined> {
+  return isKind(name) ? await ENTRIES[name].create({}) : undefined;
 }
 
 function isKind(name: string): name is SnapshotKind {

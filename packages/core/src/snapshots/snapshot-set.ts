@@ -53,10 +53,15 @@ export interface SnapshotSet extends AsyncDisposable {
  */
 export async function takeSnapshotSet(options: SnapshotSetOptions): Promise<SnapshotSet> {
   const { mode, config, size, guest, instanceName, requests, run, warn, signal } = options;
-  const providers = options.providers ?? createProviders({ config, size, guest });
+  const providers = options.providers ?? (await createProviders({ config, size, guest }, mode));
   const plans = await chooseProviders(mode, requests, providers, signal);
   for (const plan of plans) options.stage?.(describePlan(plan));
-  const held = new HeldRecords(run, { instance: instanceName }, [freezeUndo, snapshotUndo(providers), snapshotFilesUndo], warn);
+  const held = new HeldRecords(
+    run,
+    { instance: instanceName },
+    [freezeUndo, snapshotUndo((name) => providers.find((provider) => provider.name === name)), snapshotFilesUndo],
+    warn,
+  );
   const remember = (record: SnapshotRecord): Promise<void> =>
     held.remember(`${record.provider} ${record.index}`, { kind: 'snapshot', record }, record.index);
   const context: SnapshotContext = {
