@@ -109,6 +109,15 @@ describe('the fuzzer', () => {
     await vi.waitFor(() => expect(isRunning(pid)).toBe(false), 60_000);
   });
 
+  test('comes back to a target until there are as many inputs in all as it was asked for', async () => {
+    const { output, status } = await runFuzzers(['--total', '40', '--seed', '1', '--jobs', '1', '--unguided', '--no-save', 'cut-off-gzip']);
+    const rounds = output.match(/^cut-off-gzip +[1-9]\d* inputs/gm) ?? [];
+    expect(rounds.length).toBeGreaterThan(1);
+    const { inputs = '' } = /^(?<inputs>\d+) inputs in all, 1 targets, 0 failed$/m.exec(output)?.groups ?? {};
+    expect(Number(inputs)).toBeGreaterThanOrEqual(40);
+    expect(status).toBe(0);
+  });
+
   test('keeps what reaches something new, if it looks at what is executed', async () => {
     const { output, status } = await runFuzzers(['--inputs', '400', '--seed', '1', '--no-save', 'quantities']);
     expect(output).toMatch(/^quantities +4\d\d inputs +\d+\/s +[1-9]\d* kept$/m);

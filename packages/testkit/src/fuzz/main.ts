@@ -16,6 +16,8 @@ import type { Job, JobOutcome } from './worker-protocol.ts';
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 const SUFFIX = '.fuzz.ts';
 const DEFAULT_INPUTS = 10_000;
+/** What each target gets at a time, with a number of inputs in all. */
+const ROUND_MS = 60_000;
 /** Of one target, in the corpus in the repository. */
 const MAX_KEPT = 40;
 const MAX_KEPT_BYTES = 400;
@@ -27,6 +29,7 @@ the corpus of the target, which the tests run.
 
   --inputs N     number of inputs for each target (${DEFAULT_INPUTS})
   --minutes N    time in all, in the place of a number of inputs
+  --total N      number of inputs of all targets together: each gets a minute, over and over, and fast ones have more inputs in it
   --seed N       makes the same inputs again
   --jobs N       how many targets at once (as many as there are processors)
   --unguided     does not look at what is executed: makes inputs of the seeds and the corpus alone
@@ -39,6 +42,7 @@ const { values, positionals } = parseArgs({
   options: {
     inputs: { type: 'string' },
     minutes: { type: 'string' },
+    total: { type: 'string' },
     seed: { type: 'string' },
     jobs: { type: 'string' },
     unguided: { type: 'boolean', default: false },
@@ -91,36 +95,60 @@ async function fuzzAll(): Promise<number> {
   const seed = numberOf('seed') ?? randomInt(2 ** 32);
   const jobs = Math.min(names.length, numberOf('jobs') ?? availableParallelism());
   console.log(`seed ${seed}, ${names.length} targets`);
-  const left = names.map((name) => jobOf(name, { seed, targets: names.length, jobs }));
   const outcomes: JobOutcome[] = [];
+  const queue = jobsOf(names, { seed, jobs, outcomes });
   await Promise.all(
     Array.from({ length: jobs }, async () => {
       await using worker = new WatchedWorker();
-      for (let job = left.shift(); job !== undefined; job = left.shift()) {
+      for (const job of queue) {
         const outcome = await worker.run(job);
         outcomes.push(outcome);
         await report(job, outcome);
       }
     }),
   );
-  const inputs = outcomes.reduce((sum, outcome) => sum + outcome.inputs, 0);
-  const failed = outcomes.filter(({ failures }) => failures.length > 0);
-  console.log(`${inputs} inputs in all, ${outcomes.length} targets, ${failed.length} failed`);
-  return failed.length > 0 || outcomes.length < names.length ? 1 : 0;
+  const failed = namesOf(outcomes.filter(({ failures }) => failures.length > 0));
+  console.log(`${inputsOf(outcomes)} inputs in all, ${namesOf(outcomes).size} targets, ${failed.size} failed`);
+  return failed.size > 0 || namesOf(outcomes).size < names.length ? 1 : 0;
 }
 
-function jobOf(name: string, all: { readonly seed: number; readonly targets: number; readonly jobs: number }): Job {
+function inputsOf(outcomes: readonly JobOutcome[]): number {
+  return outcomes.reduce((sum, outcome) => sum + outcome.inputs, 0);
+}
+
+function namesOf(outcomes: readonly JobOutcome[]): ReadonlySet<string> {
+  return new Set(outcomes.map(({ name }) => name));
+}
+
+interface Progress {
+  readonly seed: number;
+  /** At once. */
+  readonly jobs: number;
+  /** Those that ended. */
+  readonly outcomes: readonly JobOutcome[];
+}
+
+/** A job for each target; with a number of inputs in all, over and over until they are made, or something fails. */
+function* jobsOf(names: readonly string[], { seed, jobs, outcomes }: Progress): Generator<Job, void, undefined> {
+  const total = numberOf('total');
   const minutes = numberOf('minutes');
+  const ms = minutes === undefined ? undefined : (minutes * 60_000 * jobs) / names.length;
+  const inputs = numberOf('inputs') ?? (minutes === undefined ? DEFAULT_INPUTS : undefined);
+  if (total === undefined) for (const name of names) yield jobOf(name, { seed, inputs, ms });
+  else
+    for (let round = 0; ; round += 1) {
+      for (const name of names) {
+        const left = total - inputsOf(outcomes);
+        if (round > 0 && (left <= 0 || outcomes.some(({ failures }) => failures.length > 0))) return;
+        yield jobOf(name, { seed: seed + round, inputs: Math.max(1, left), ms: ROUND_MS });
+      }
+    }
+}
+
+function jobOf(name: string, limits: Pick<Job, 'seed' | 'inputs' | 'ms'>): Job {
   const path = targets.get(name) ?? '';
-  return {
-    name,
-    file: pathToFileURL(path).href,
-    corpus: join(dirname(path), 'corpus', `${name}.txt`),
-    seed: all.seed,
-    inputs: numberOf('inputs') ?? (minutes === undefined ? DEFAULT_INPUTS : undefined),
-    ms: minutes === undefined ? undefined : (minutes * 60_000 * all.jobs) / all.targets,
-    isGuided: !values.unguided,
-  };
+  const corpus = join(dirname(path), 'corpus', `${name}.txt`);
+  return { ...limits, name, file: pathToFileURL(path).href, corpus, isGuided: !values.unguided };
 }
 
 async function report({ corpus, seed }: Job, { name, inputs, ms, kept, failures }: JobOutcome): Promise<void> {
@@ -137,7 +165,7 @@ async function report({ corpus, seed }: Job, { name, inputs, ms, kept, failures 
   if (values.keep) await addToCorpus(corpus, kept.filter((input) => input.length <= MAX_KEPT_BYTES).slice(0, MAX_KEPT));
 }
 
-function numberOf(option: 'inputs' | 'minutes' | 'seed' | 'jobs'): number | undefined {
+function numberOf(option: 'inputs' | 'minutes' | 'total' | 'seed' | 'jobs'): number | undefined {
   const text = values[option];
   if (text === undefined) return undefined;
   if (!/^\d{1,10}$/.test(text)) throw new Error(`--${option} needs a whole number, not ${text}`);
