@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { get, keysOf, put, sampleHeader, sampleManifest, writeDump } from '../../test/sample-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
+import { removeExport } from '../exports/remove-export.ts';
 import { storeSink } from '../exports/store-sink.ts';
 import type { GantryEvent } from '../report/events.ts';
 import { cleanUp } from './clean.ts';
@@ -122,6 +123,26 @@ test('an export to remove that is not unfinished is named in a warning', async (
   const things = await cleanUp({ store: bench.store, stateDirectory: bench.directory.file('state'), exports: [reference], onEvent });
   expect(things).toEqual([]);
   expect(said).toEqual([`${reference} is not an unfinished export of ${bench.store.address}: nothing to remove`]);
+});
+
+test('an export whose claim a clean took that was killed after that is named with the command that removes it', async () => {
+  await using bench = await makeOperationBench({});
+  await leaveExport(bench.store, 'elsewhere');
+  const killed = watchedStore(bench.store, {
+    after: (call) => {
+      if (call === `remove ${PREFIX}export.claim`) throw new StoreError('unavailable', { message: 'killed' });
+    },
+  });
+  const stateDirectory = bench.directory.file('state');
+  const exports = [`${NAME}@${ID}`];
+  await expect(cleanUp({ store: killed, stateDirectory, exports })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+  expect(await left(bench.store)).toEqual(['disk0.img']);
+  const said: string[] = [];
+  const onEvent = (event: GantryEvent): void => void (event.type === 'warning' && said.push(event.message));
+  expect(await cleanUp({ store: bench.store, stateDirectory, exports, onEvent })).toEqual([]);
+  expect(said).toEqual([expect.stringContaining(`remove it with: gantry remove ${bench.store.address} ${NAME}@${ID}`)]);
+  await removeExport(bench.store, `${NAME}@${ID}`);
+  expect(await left(bench.store)).toEqual([]);
 });
 
 test('what was left behind beside a complete export is called that', async () => {

@@ -1,5 +1,8 @@
 import type { Store } from '@gantry/transport';
 import type { UnfinishedExport } from '../exports/unfinished.ts';
+import { isRemoved, readDirectory } from '../exports/directories.ts';
+import { GANETI_ID, isReferencePart } from '../exports/export-id.ts';
+import { CLAIM_FILE, MANIFEST_FILE } from '../exports/layout.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import type { OperationOptions } from '../report/reporter.ts';
@@ -55,12 +58,24 @@ export async function cleanUp(request: CleanRequest): Promise<readonly CleanedTh
   const { store } = request;
   const all = await findUnfinished(store, { signal });
   for (const asked of request.exports ?? [])
-    if (!all.some(({ name }) => name === asked))
-      reporter.warn(`${asked} is not an unfinished export of ${store.address}: nothing to remove`);
+    if (!all.some(({ name }) => name === asked)) reporter.warn(await whyNotCleared(store, asked, signal));
   for (const unfinished of all) things.push(await cleanExport(store, unfinished, request, signal));
   // Remains that are not part of an export or a write, such as empty directories.
   if (request.dryRun !== true) await withStoreErrors(store.address, () => store.clear([], { signal }));
   return things;
+}
+
+/** A clean that was killed after it had taken a claim leaves what only `remove` removes: the manifest may have been lost in another way. */
+async function whyNotCleared(store: Store, asked: string, signal: AbortSignal): Promise<string> {
+  const what = `${asked} is not an unfinished export of ${store.address}`;
+  const [instance = '', id = '', ...more] = asked.split('@');
+  if (more.length > 0 || id === GANETI_ID || !isReferencePart(instance) || !isReferencePart(id)) return `${what}: nothing to remove`;
+  const directory = await withStoreErrors(store.address, () => readDirectory(store, { instance, id }, { signal }));
+  const { files } = directory;
+  const isAnother = [MANIFEST_FILE, CLAIM_FILE].some((name) => files.has(name)) || isRemoved(directory);
+  if (files.size === 0 || isAnother) return `${what}: nothing to remove`;
+  const command = `gantry remove ${quoteWord(store.address)} ${quoteWord(asked)}`;
+  return `${what}: it has neither a claim nor a manifest, so it is listed as damaged. Once it is not needed, remove it with: ${command}`;
 }
 
 function kindOf({ complete, removed }: UnfinishedExport): string {
