@@ -29,14 +29,14 @@ import { pruneStore } from './prune.ts';
  */
 
 const { GANTRY_HISTORY_STEPS, GANTRY_HISTORY_SEED } = process.env;
-const STEPS = Number(GANTRY_HISTORY_STEPS ?? 10_000);
+const STEPS = Number(GANTRY_HISTORY_STEPS ?? 7_840);
 /** The same each time by default: what is new is looked for by the script. */
 const SEED =
   GANTRY_HISTORY_SEED !== undefined ? { seed: Number(GANTRY_HISTORY_SEED) } : GANTRY_HISTORY_STEPS === undefined ? { seed: 1 } : {};
 /** Many calls take a long time where other programs use the processors. */
 const MAX_MS = GANTRY_HISTORY_STEPS === undefined ? 30 * 60_000 : 12 * 60 * 60_000;
-/** On average, or a few more. */
-const CALLS_PER_HISTORY = 180;
+/** On average, or a few less. */
+const CALLS_PER_HISTORY = 140;
 const INSTANCES = ['db1', 'web1'];
 const START = Date.UTC(2026, 0, 1);
 const DAY_MS = 24 * 60 * 60_000;
