@@ -2,11 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { makeRandomFile } from '@gantry/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { COMMANDS } from '../src/commands.ts';
+import { callHere, validCalls } from './calls-of-commands.ts';
 import type { Outcome, Workbench } from './workbench.ts';
 import { exportDirectory, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+
+/** Of somebody. */
+const RECIPIENT = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p';
 
 let bench: Workbench;
 
@@ -53,6 +58,34 @@ test('a command takes the name of a store or an inventory where it takes an addr
   await writeFile(disk, ' '.repeat(18));
   await succeed('import', 'nightly', reference, '--to', 'here:web1', ...config);
   expect(await readFile(disk, 'utf8')).toBe('content of a disk\n');
+});
+
+test('every command takes the name of a store wherever it takes a store', async () => {
+  await makeRandomFile(bench.file('disk'), 4096, 'seed');
+  const file = await bench.describeInstance('web1', { disks: [bench.file('disk')] });
+  const reference = lastLine((await succeed('export', file, bench.store)).stdout);
+  await succeed('store', 'init', bench.file('copies'));
+  const calls = { ...validCalls(bench, file, reference), 'keys add': [bench.store, reference, '--recipient', RECIPIENT] };
+  const url = '/nonexistent/gantry-exports';
+  const config = await configure(`stores: { elsewhere: { url: ${url} } }`);
+  const wrong: string[] = [];
+  let tried = 0;
+  for (const [name, args] of Object.entries(calls)) {
+    // These two say what they find without opening a store.
+    if (name === 'config show' || name === 'instances') continue;
+    const declared = (await COMMANDS.find((command) => command.name === name)?.load())?.default.arguments ?? [];
+    for (const [at, argument] of declared.entries()) {
+      const [, what, more = ''] = /^[<[](store|source|target|more)(\.\.\.)?[>\]]$/.exec(argument) ?? [];
+      // An export into several stores does without one of them.
+      if (what === undefined || (name === 'export' && more !== '')) continue;
+      tried += 1;
+      const call = args.toSpliced(at, more === '' ? 1 : 0, 'elsewhere');
+      const error = await callHere(bench, [...name.split(' '), ...call, ...config]);
+      if (!(error instanceof Error) || !error.message.includes(url)) wrong.push(`gantry ${name} ${argument}: ${String(error)}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+  expect(tried).toBeGreaterThan(20);
 });
 
 describe('what gantry.yaml says of exports', () => {

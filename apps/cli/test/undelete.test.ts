@@ -1,9 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { CephServer } from '@gantry/testkit';
-import { createBucket, makeRandomFile, makeSparseFile, s3Request, startCeph } from '@gantry/testkit';
+import { ALL_VARIANTS, createBucket, makeRandomFile, makeSparseFile, s3Request, startCeph } from '@gantry/testkit';
+import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { blockOf, shellBlocks } from './documented-blocks.ts';
 import type { Outcome, Workbench } from './workbench.ts';
-import { lastLine, makeWorkbench } from './workbench.ts';
+import { environmentOfPages, lastLine, makeWorkbench } from './workbench.ts';
 
 const MIB = 1024 * 1024;
 
@@ -103,4 +105,44 @@ test('an export of which the service has lost something is incomplete, and a sto
     exitCode: expect.any(Number),
     stderr: expect.stringContaining('STORE_UNSUPPORTED'),
   });
+});
+
+test('the page about exports into a bucket works as it says, up to an undelete', async () => {
+  const page = 'export-into-a-bucket';
+  await createBucket(ceph, 'backups', { objectLock: true });
+  const env = { ...(await environmentOfPages(bench)), HOME: bench.path };
+  const profile = (name: string, block: string): string => {
+    const keys = [ceph.accessKeyId, ceph.secretAccessKey];
+    return block.replace('[backups]', `[${name}]`).replaceAll('…', () => keys.shift() ?? '');
+  };
+  const block = await blockOf(page, 'ini');
+  await mkdir(bench.file('.aws'));
+  const profiles = ['backups', 'add', 'admin'].map((name) => profile(name, block));
+  await writeFile(bench.file('.aws', 'credentials'), profiles.join(''), { mode: 0o600 });
+  await makeRandomFile(bench.file('disk.img'), MIB, page);
+  await bench.describeInstance('web1.example.com', { disks: [bench.file('disk.img')] });
+  await execa('mv', ['web1.example.com.yaml', 'web1.yaml'], { cwd: bench.path });
+  // The service of the page is in Frankfurt, or elsewhere; this one is here.
+  const here = `endpoint=${ceph.endpoint}`;
+  const follow = async (script: string): Promise<string> => {
+    const adapted = script.replaceAll(/region=eu-central-1|endpoint=https:[^&']*/g, here).replaceAll('?profile=', `?${here}&profile=`);
+    return (await execa('bash', ['-euc', adapted], { cwd: bench.path, env, extendEnv: false, stdin: 'ignore' })).stdout;
+  };
+
+  const [make, use, elsewhere, locked, undelete] = await shellBlocks(page, 5);
+  const [init = '', conformance = ''] = make.split(/(?<=\n)/);
+  await follow(init);
+  if (ALL_VARIANTS) expect(await follow(conformance)).toMatch(/keeps all \d\d+ promises/);
+  const before = await readFile(bench.file('disk.img'));
+  await follow(use);
+  expect((await readFile(bench.file('disk.img'))).equals(before)).toBe(true);
+  const removed = lastLine(await follow(elsewhere));
+  await follow(locked);
+  const store = `s3://backups/exports?${here}&profile=admin`;
+  const list = `gantry list '${store}'`;
+  const [, id = ''] = removed.split('@');
+  const left = await follow(`gantry remove '${store}' ${removed}; ${list}`);
+  expect(left.replace(/^.*removed.*$/m, '')).not.toContain(id);
+  expect(left).toContain('PROTECTED');
+  expect(await follow(undelete.replace('web1.example.com@20261123T081500Z', removed) + list)).toContain(id);
 });
