@@ -4,7 +4,7 @@
 #   gantry-VERSION-linux-x64.tar.gz     the same without Debian: it works wherever it is unpacked
 #   gantry-cli-VERSION.tgz              for npm install --global, on Node 22.18 or later
 # GANTRY_MAINTAINER='NAME <ADDRESS>' is who answers for the Debian package, by default a placeholder: set it for packages that others install.
-# GANTRY_XZ_LEVEL=-1 makes it faster and the Debian package larger.
+# GANTRY_XZ_LEVEL and GANTRY_GZIP_LEVEL, 6 by default: with 1 it is faster, and the packages are larger.
 set -eu
 umask 022
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -38,7 +38,7 @@ source=$work/gantry-$version
 packaging/stage.sh "$source/tree"
 name=gantry-$version-linux-$processor
 tar -C "$source" --transform "s,^tree,$name," --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -c tree |
-  gzip -n "${GANTRY_GZIP_LEVEL:--6}" >"$out/$name.tar.gz"
+  gzip -n "-${GANTRY_GZIP_LEVEL:-6}" >"$out/$name.tar.gz"
 
 say 'For Debian'
 cp -r packaging/debian "$source/debian"
@@ -52,7 +52,7 @@ gantry ($version) unstable; urgency=medium
 
  -- $maintainer  $(date -R -u -d "@$SOURCE_DATE_EPOCH")
 CHANGELOG
-(cd "$source" && DEB_XZ_LEVEL=${GANTRY_XZ_LEVEL:--6} dpkg-buildpackage -us -uc -b >"$work/log" 2>&1) || { cat "$work/log" >&2; exit 1; }
+(cd "$source" && DEB_XZ_LEVEL=${GANTRY_XZ_LEVEL:-6} dpkg-buildpackage -us -uc -b >"$work/log" 2>&1) || { cat "$work/log" >&2; exit 1; }
 lintian --allow-root --fail-on error,warning "$work"/*.changes
 cp "$work"/*.deb "$out/"
 (cd "$out" && sha256sum gantry* >SHA256SUMS)

@@ -21,7 +21,7 @@ export const MAINTAINER = 'R&D / Packages <packages@example.org>';
 
 /** Builds all packages from this checkout, less compressed than for a release. @throws execa's error, with `all` that was printed */
 export async function buildPackages(directory: string, { maintainer = MAINTAINER } = {}): Promise<Packages> {
-  const env = { GANTRY_MAINTAINER: maintainer, GANTRY_XZ_LEVEL: '-z0', GANTRY_GZIP_LEVEL: '-1' };
+  const env = { GANTRY_MAINTAINER: maintainer, GANTRY_XZ_LEVEL: '0', GANTRY_GZIP_LEVEL: '1' };
   const { all } = await execa(join(ROOT, 'scripts/package.sh'), [directory], { env, all: true, stdin: 'ignore' });
   const names = await readdir(directory);
   const find = (suffix: string): string => {
