@@ -1,10 +1,12 @@
 /*
  * Makes the pictures of `gantry report` in the documentation, in Debian's Chromium, of instances and exports that are made up here.
- * To be run with `--conditions=@gantry/source`.
+ * With a directory as its argument, it puts pictures of the whole page there instead, of a phone and a desktop, light and dark: for a look at
+ * it after a change. To be run with `--conditions=@gantry/source`.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { ListedExport } from '@gantry/core';
 import { chromium } from 'playwright-core';
@@ -45,13 +47,18 @@ function exportsOf(
   });
 }
 
-const nightly = [
+const nights = [
   ...exportsOf('db1.example.com', { nights: 28, plain: 80, skip: 5 }),
   ...exportsOf('mail.example.com', { nights: 28, plain: 120, skip: 0 }),
   ...exportsOf('web1.example.com', { nights: 28, plain: 20, skip: 0 }),
   ...exportsOf('web2.example.com', { nights: 12, plain: 20, skip: 0 }),
 ];
-const shelf = nightly.filter(({ state }, index) => state === 'complete' && index % 7 === 0);
+const shelf = nights.filter(({ state }, index) => state === 'complete' && index % 7 === 0);
+// The bucket has locks.
+const nightly = nights.map((each): ListedExport => {
+  const until = new Date((each.started?.getTime() ?? 0) + 14 * DAY_MS);
+  return { ...each, protectedUntil: until };
+});
 const page = renderPage({
   stores: [
     { name: 'nightly', address: 's3://backups/node1', exports: nightly },
@@ -67,16 +74,27 @@ try {
   const file = join(directory, 'report.html');
   await writeFile(file, page);
   const take = async (
-    name: string,
-    viewport: { readonly width: number; readonly height: number },
+    path: string,
+    { width, height = 800 }: { readonly width: number; readonly height?: number },
     colorScheme: 'light' | 'dark',
+    fullPage = false,
   ): Promise<void> => {
-    const opened = await browser.newPage({ viewport, colorScheme });
+    const opened = await browser.newPage({ viewport: { width, height }, colorScheme });
     await opened.goto(pathToFileURL(file).href);
-    await opened.screenshot({ path: join(DOCS, name) });
+    if (fullPage) await opened.locator('details').first().locator('summary').click();
+    await opened.screenshot({ path, fullPage });
   };
-  await take('report-desktop.png', { width: 1100, height: 1400 }, 'light');
-  await take('report-phone.png', { width: 360, height: 800 }, 'dark');
+  const [into] = process.argv.slice(2);
+  if (into === undefined) {
+    await take(join(DOCS, 'report-desktop.png'), { width: 1100, height: 1400 }, 'light');
+    await take(join(DOCS, 'report-phone.png'), { width: 360 }, 'dark');
+  } else {
+    await mkdir(into, { recursive: true });
+    for (const scheme of ['light', 'dark'] as const) {
+      await take(join(into, `desktop-${scheme}.png`), { width: 1100 }, scheme, true);
+      await take(join(into, `phone-${scheme}.png`), { width: 360 }, scheme, true);
+    }
+  }
 } finally {
   await browser.close();
   await rm(directory, { recursive: true });

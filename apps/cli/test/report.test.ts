@@ -88,6 +88,15 @@ test('says what is in the stores, in words', async () => {
   expect(await opened.locator('dl.figures').innerText()).toMatch(/Instances\s+4\s+Exports\s+8/);
 });
 
+test('shows on a phone, without scrolling aside, how old the last export is and what is wrong', async () => {
+  const opened = await open(PHONE, 'light');
+  const row = opened.getByRole('row').filter({ hasText: 'web2.example.com' }).first();
+  const [name, problem] = [await row.getByRole('rowheader').boundingBox(), await row.getByText('1 damaged').boundingBox()];
+  expect((problem?.x ?? Infinity) + (problem?.width ?? 0)).toBeLessThanOrEqual(PHONE.width);
+  // In two lines at most: a name breaks after its dots alone.
+  expect(name?.height).toBeLessThan(60);
+});
+
 test('marks exports by their shape, so that colours are not needed', async () => {
   const opened = await open(DESKTOP, 'light');
   const legend = opened.locator('ul.legend').first();

@@ -40,6 +40,8 @@ const MAX_MARKS_PER_ROW = 120;
 const CIRCLE = 9;
 /** Smaller ones are hard to tell from each other. */
 const MIN_MARK = 5;
+/** Half of it is outside of the mark. */
+const BORDER = 2;
 
 /** What ECharts draws for each mark; the page's legend has the same shapes. */
 const SYMBOLS: Readonly<Record<Mark, { readonly symbol: string; readonly size: number; readonly isFilled: boolean }>> = {
@@ -91,7 +93,7 @@ const grid = ({ labelWidth }: ChartSize, right = RIGHT): object => ({ left: labe
 export function timeline(instances: readonly ReportedInstance[], [from, to]: readonly [number, number], size: ChartSize): Html {
   const slot = (to - from) / MAX_MARKS_PER_ROW || 1;
   const width = size.width - size.labelWidth - GAP - RIGHT;
-  const fits = Math.max(MIN_MARK, Math.floor(width / Math.max(1, ...instances.map(({ exports }) => exports.length))));
+  const fits = Math.max(MIN_MARK, Math.floor(width / Math.max(1, ...instances.map(({ exports }) => exports.length))) - BORDER);
   const series = MARKS.map((mark) => {
     const { symbol, size: largest, isFilled } = SYMBOLS[mark];
     const symbolSize = Math.min(largest, fits + (largest - CIRCLE));
@@ -100,7 +102,7 @@ export function timeline(instances: readonly ReportedInstance[], [from, to]: rea
       return [...new Map(times.map((time) => [Math.floor((time - from) / slot), time])).values()].map((time) => [time, row]);
     });
     const color = `var(--${mark})`;
-    const itemStyle = { color: isFilled ? color : 'var(--page)', borderColor: color, borderWidth: 2, opacity: 1 };
+    const itemStyle = { color: isFilled ? color : 'var(--page)', borderColor: color, borderWidth: BORDER, opacity: 1 };
     return { type: 'scatter', name: mark, symbol, symbolSize, itemStyle, data: points, silent: true, emphasis: { disabled: true } };
   });
   const option = {

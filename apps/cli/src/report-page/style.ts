@@ -12,4 +12,6 @@ figure text { font-size: 12px; }
 .narrow { display: none; }
 @media (max-width: 700px) { .wide { display: none; } .narrow { display: block; } }
 .damaged { color: var(--damaged); font-weight: 600; }
+th.name { overflow-wrap: break-word; min-width: 8rem; } thead th { white-space: normal; vertical-align: bottom; }
+@media (min-width: 701px) { th.name { min-width: 11rem; } }
 `;

@@ -1,6 +1,5 @@
 import type { ListedExport } from '@gantry/core';
-import type { Html } from '@gantry/programs';
-import { formatAge, formatBytes, html } from '@gantry/programs';
+import { formatAge, formatBytes, html, Html } from '@gantry/programs';
 import { MEANINGS } from './legend.ts';
 import type { Report, ReportedInstance } from './model.ts';
 import { markOf } from './model.ts';
@@ -8,22 +7,22 @@ import { markOf } from './model.ts';
 /** Exports of one instance that the page lists; older ones are only counted. */
 const MAX_LISTED = 200;
 
-/** One row for each instance. */
+/** One row for each instance. What a phone shows without scrolling says whether all is well. */
 export function instanceTable(instances: readonly ReportedInstance[], { now, stores }: Report): Html {
   const isSeveral = stores.length > 1;
   const rows = instances.map(
     ({ name, store, exports, newest, storedBytes }) =>
       html`<tr>
-        <th scope="row" class="name">${name}</th>
+        <th scope="row" class="name">${breakable(name)}</th>
+        <td class="number">${newest?.started === undefined ? '–' : age(newest.started, now)}</td>
+        <td>${damagedText(exports)}</td>
         ${isSeveral ? html`<td>${store}</td>` : ''}
         <td>${newest?.started === undefined ? html`<span class="damaged">none</span>` : timeCell(newest.started)}</td>
-        <td class="number">${newest?.started === undefined ? '–' : age(newest.started, now)}</td>
         <td class="number">${exports.length}</td>
         <td class="number">${bytes(newest?.plainBytes)}</td>
         <td class="number">${formatBytes(storedBytes)}</td>
         <td>${newest === undefined ? '–' : verifiedText(newest, now)}</td>
         <td>${protectedText(exports, now)}</td>
-        <td>${damagedText(exports)}</td>
       </tr>`,
   );
   const store = isSeveral ? html`<th scope="col">Store</th>` : '';
@@ -34,15 +33,15 @@ export function instanceTable(instances: readonly ReportedInstance[], { now, sto
         <thead>
           <tr>
             <th scope="col">Instance</th>
+            <th scope="col" class="number">Age</th>
+            <th scope="col">Problems</th>
             ${store}
             <th scope="col">Newest complete (UTC)</th>
-            <th scope="col" class="number">Age</th>
             <th scope="col" class="number">Exports</th>
             <th scope="col" class="number">Plain</th>
             <th scope="col" class="number">Stored</th>
             <th scope="col">Verified</th>
             <th scope="col">Protected until</th>
-            <th scope="col">Problems</th>
           </tr>
         </thead>
         <tbody>
@@ -103,6 +102,12 @@ function exportRow(each: ListedExport, now: Date): Html {
     <td>${tags.join(', ')}</td>
     <td class="reason">${[reason, warning].filter((text) => text !== undefined).join('; ')}</td>
   </tr>`;
+}
+
+/** Where there is too little room, after its dots. */
+function breakable(name: string): Html {
+  const labels = name.split(/(?<=\.)/).map((label) => html`${label}`.text);
+  return new Html(labels.join('<wbr />'));
 }
 
 function verifiedText({ verified, state }: ListedExport, now: Date): string {
