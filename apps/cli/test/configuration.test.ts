@@ -266,6 +266,16 @@ test('a configuration that is wrong does not stop what reads a store by its full
   expect((await broken('export', instance, bench.store, '--config', 'none')).exitCode).toBe(0);
 });
 
+test('config check says what to do about each thing that is missing', async () => {
+  const more = `notify: { mail: { to: root, sendmail: /nonexistent/sendmail } }\nmetrics: { textfile: /nonexistent/gantry.prom }`;
+  const config = await configure(`stores: { nightly: { url: ${bench.file('nowhere')} } }\n${more}`);
+  const { exitCode, stdout } = await bench.gantry('config', 'check', ...config);
+  expect(exitCode).toBe(8);
+  expect(stdout).toMatch(/^stores\.nightly: .*gantry store init/m);
+  expect(stdout).toMatch(/^notify\.mail\.sendmail: Install a mail system/m);
+  expect(stdout).toMatch(/^metrics\.textfile: Create it/m);
+});
+
 test('config check warns of policies that promise nothing, or remove what another one keeps', async () => {
   const disk = bench.file('disk');
   await writeFile(disk, 'content');

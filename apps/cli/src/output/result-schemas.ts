@@ -223,7 +223,7 @@ export const RESULTS: Readonly<Record<string, z.ZodType>> = {
   ),
   'config-check': loose({
     files: texts,
-    checks: list({ what: text, result: z.enum(['ok', 'failed', 'warning']), found: text }, { code: text }),
+    checks: list({ what: text, result: z.enum(['ok', 'failed', 'warning']), found: text }, { code: text, hint: text }),
     failed: count,
   }),
   tag: loose({ store: text, reference, instance: text, exportId: text, tags: texts, changed: truth, warnings }, { note: z.string() }),

@@ -31,6 +31,8 @@ interface Checked {
   readonly result: 'ok' | 'failed';
   readonly found: string;
   readonly code?: GantryErrorCode;
+  /** What to do about it. */
+  readonly hint?: string;
 }
 
 /** Runs `gantry config check`. */
@@ -46,9 +48,16 @@ export async function run(session: Session): Promise<void> {
   const all = [...checks, ...warnings];
   const rows = all.map(({ what, result, found }) => [result, what, found]);
   const table = rows.length === 0 ? [] : ['', ...formatTable([['RESULT', 'WHAT', 'FOUND'], ...rows])];
+  const advice = checks.flatMap(({ what, hint }) => (hint === undefined ? [] : [`${what}: ${hint}`]));
   const warned = warnings.length === 0 ? '' : `, ${warnings.length} ${warnings.length === 1 ? 'warning' : 'warnings'}`;
   const count = `${checks.length} checked, ${failed.length} failed${warned}`;
-  session.output.result({ operation: 'config-check', files, checks: all, failed: failed.length }, [...read, ...table, '', count]);
+  session.output.result({ operation: 'config-check', files, checks: all, failed: failed.length }, [
+    ...read,
+    ...table,
+    ...(advice.length === 0 ? [] : ['', ...advice]),
+    '',
+    count,
+  ]);
 }
 
 async function perform({ what, look }: Check, session: Session): Promise<Checked> {
@@ -57,8 +66,9 @@ async function perform({ what, look }: Check, session: Session): Promise<Checked
   } catch (error) {
     session.signal.throwIfAborted();
     const first = asFirstError(error);
-    const code = first instanceof GantryError ? first.code : 'PLATFORM';
-    return { what, result: 'failed', found: `${first instanceof Error ? first.message : String(first)} [${code}]`, code };
+    const { code, hint } = first instanceof GantryError ? first : { code: 'PLATFORM' as const, hint: undefined };
+    const why = `${first instanceof Error ? first.message : String(first)} [${code}]`;
+    return { what, result: 'failed', found: why, code, ...(hint === undefined ? {} : { hint }) };
   }
 }
 
@@ -72,7 +82,7 @@ function checksOf(configuration: Configuration): readonly Check[] {
     ...[...policies.values()].flatMap((policy) => policyChecks(configuration, policy)),
     ...fileChecks('defaults', defaults),
     ...programChecks('notify.command', notify?.command),
-    ...programChecks('notify.mail.sendmail', notify?.mail && [notify.mail.sendmail]),
+    ...mailCheck('notify.mail.sendmail', notify?.mail?.sendmail),
     ...(metrics.textfile === undefined ? [] : [directoryCheck('metrics.textfile', metrics.textfile)]),
   ];
 }
@@ -174,26 +184,42 @@ function snapshotChecks(at: string, path: string | undefined): readonly Check[] 
 
 function programChecks(what: string, argv: readonly string[] | undefined): readonly Check[] {
   const [program] = argv ?? [];
-  return program === undefined ? [] : [{ what, look: () => found(program, constants.X_OK, 'a program that can be run') }];
+  const wanted = { mode: constants.X_OK, wanted: 'a program that can be run', hint: 'Install it, or give the path of another one.' };
+  return program === undefined ? [] : [{ what, look: () => found(program, wanted) }];
+}
+
+function mailCheck(what: string, sendmail: string | undefined): readonly Check[] {
+  const hint = 'Install a mail system (the Debian packages dma and postfix have it), or name another program in notify.mail.sendmail.';
+  const wanted = { mode: constants.X_OK, wanted: 'a program that can be run', hint };
+  return sendmail === undefined ? [] : [{ what, look: () => found(sendmail, wanted) }];
 }
 
 function directoryCheck(what: string, file: string): Check {
-  return { what, look: () => found(dirname(file), constants.W_OK, 'a directory that can be written to') };
+  const hint = 'Create it, or install the package that brings it: for node_exporter in Debian, prometheus-node-exporter.';
+  return { what, look: () => found(dirname(file), { mode: constants.W_OK, wanted: 'a directory that can be written to', hint }) };
 }
 
-async function found(path: string, mode: number, wanted: string): Promise<string> {
+interface Wanted {
+  /** As access(2) takes it. */
+  readonly mode: number;
+  /** What the path should be. */
+  readonly wanted: string;
+  readonly hint: string;
+}
+
+async function found(path: string, { mode, wanted, hint }: Wanted): Promise<string> {
   try {
     await access(path, mode);
     return path;
   } catch (cause) {
-    throw new GantryError('CONFIGURATION_INVALID', { message: `${path} is not ${wanted}`, cause });
+    throw new GantryError('CONFIGURATION_INVALID', { message: `${path} is not ${wanted}`, hint, cause });
   }
 }
 
 /** Of a key in the agent, the public one is enough. */
 async function foundKey(path: string): Promise<string> {
-  const wanted = 'a key that can be read';
-  return await found(path, constants.R_OK, wanted).catch(() => found(`${path}.pub`, constants.R_OK, wanted));
+  const wanted = { mode: constants.R_OK, wanted: 'a key that can be read', hint: 'Check the path: ssh-keygen makes such a key.' };
+  return await found(path, wanted).catch(() => found(`${path}.pub`, wanted));
 }
 
 async function foundSigners(allowedSigners: string): Promise<string> {
