@@ -17,11 +17,17 @@ const DAY_MS = 24 * 3_600_000;
 const GIB = 1024 ** 3;
 const NOW = Date.UTC(2026, 10, 27, 7);
 
+interface Nights {
+  readonly instance: string;
+  readonly nights: number;
+  /** GiB */
+  readonly plain: number;
+  /** The night whose export is damaged, counted from now; 0 for none. */
+  readonly skip: number;
+}
+
 /** One a night, the first of them full; the same in each run. */
-function exportsOf(
-  instance: string,
-  { nights, plain, skip }: { readonly nights: number; readonly plain: number; readonly skip: number },
-): ListedExport[] {
+function exportsOf({ instance, nights, plain, skip }: Nights, { isLocked }: { readonly isLocked: boolean }): ListedExport[] {
   return Array.from({ length: nights }, (_, index): ListedExport => {
     const night = nights - index;
     const started = new Date(NOW - night * DAY_MS + 18 * 3_600_000 + (index % 7) * 600_000);
@@ -42,23 +48,22 @@ function exportsOf(
       plainBytes: plain * GIB,
       storedBytes,
       ownBytes: storedBytes,
+      ...(isLocked ? { protectedUntil: new Date(started.getTime() + 14 * DAY_MS) } : {}),
       ...(verified === undefined || isDamaged ? {} : { verified }),
     };
   });
 }
 
-const nights = [
-  ...exportsOf('db1.example.com', { nights: 28, plain: 80, skip: 5 }),
-  ...exportsOf('mail.example.com', { nights: 28, plain: 120, skip: 0 }),
-  ...exportsOf('web1.example.com', { nights: 28, plain: 20, skip: 0 }),
-  ...exportsOf('web2.example.com', { nights: 12, plain: 20, skip: 0 }),
+const INSTANCES: readonly Nights[] = [
+  { instance: 'db1.example.com', nights: 28, plain: 80, skip: 5 },
+  { instance: 'mail.example.com', nights: 28, plain: 120, skip: 0 },
+  { instance: 'web1.example.com', nights: 28, plain: 20, skip: 0 },
+  { instance: 'web2.example.com', nights: 12, plain: 20, skip: 0 },
 ];
-const shelf = nights.filter(({ state }, index) => state === 'complete' && index % 7 === 0);
-// The bucket has locks.
-const nightly = nights.map((each): ListedExport => {
-  const until = new Date((each.started?.getTime() ?? 0) + 14 * DAY_MS);
-  return { ...each, protectedUntil: until };
-});
+const nightly = INSTANCES.flatMap((each) => exportsOf(each, { isLocked: true }));
+const shelf = INSTANCES.flatMap((each) => exportsOf(each, { isLocked: false })).filter(
+  ({ state }, index) => state === 'complete' && index % 7 === 0,
+);
 const page = renderPage({
   stores: [
     { name: 'nightly', address: 's3://backups/node1', exports: nightly },
