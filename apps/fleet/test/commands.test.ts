@@ -7,7 +7,7 @@ import process from 'node:process';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { makeRandomFile, makeTemporaryDirectory, PATIENTLY, startPostgres } from '@gantry/testkit';
+import { ALL_VARIANTS, makeRandomFile, makeTemporaryDirectory, PATIENTLY, startPostgres } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { run } from '../src/command-line/run.ts';
@@ -193,13 +193,15 @@ describe('on one machine', () => {
     expect(await fleet('report')).toMatchObject({ exitCode: 0, stdout: '2 done' });
     await end(first.child, 'SIGKILL');
 
-    // Garbage in what is read when agents look for work: the queue is made anew, and nothing exported twice.
-    await damage('gantry_fleet.pause_pkey');
+    // Garbage in what is read when agents look for work: the queue is made anew, which takes five seconds of the processor.
+    if (ALL_VARIANTS) await damage('gantry_fleet.pause_pkey');
     const second = startAgent();
-    await expect.poll(second.said, PATIENTLY).toContain('the embedded queue is damaged, and made anew');
-    for (const name of ['web1', 'web2']) await expect.poll(second.said, PATIENTLY).toContain(`${name} (policy nightly): present`);
-    for (const name of ['web1', 'web2']) expect(await exportsOf(name)).toHaveLength(1);
     await expect.poll(second.said, PATIENTLY).toContain('agent of n1: at most 2 exports at once');
+    if (ALL_VARIANTS) {
+      await expect.poll(second.said, PATIENTLY).toContain('the embedded queue is damaged, and made anew');
+      for (const name of ['web1', 'web2']) await expect.poll(second.said, PATIENTLY).toContain(`${name} (policy nightly): present`);
+      for (const name of ['web1', 'web2']) expect(await exportsOf(name)).toHaveLength(1);
+    }
     expect(await fleet('pause')).toMatchObject({ exitCode: 0, stdout: 'nothing begins on all nodes' });
     const unknownNode = { exitCode: 2, stderr: expect.stringMatching(/n2 is not a node of the fleet.*\n.*Its nodes: n1\./) };
     expect(await fleet('pause', 'n2')).toMatchObject(unknownNode);
