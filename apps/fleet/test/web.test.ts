@@ -212,6 +212,21 @@ test('a wrong call of gantry-fleet web says what is wrong', async () => {
   );
 });
 
+test.each(['0.0.0.0:0', '[::]:0', '192.0.2.1:0', '[::ffff:192.0.2.1]:0', 'fleet.example.com:0', '127.1:0'])(
+  'without TLS, it does not listen on %s, where others could read the password',
+  async (listen) => {
+    expect(await fleet(['web', '--password-file', file, '--listen', listen])).toMatch(
+      /^2 .*--listen \S+ is not of this host alone[^]*--tls-cert and --tls-key, or --behind-proxy/,
+    );
+  },
+);
+
+test('without TLS, it listens where this host alone can reach it, and elsewhere behind a proxy', async () => {
+  const call = (...args: readonly string[]): Promise<string> => fleet(['web', '--password-file', file, '--listen', ...args]);
+  for (const args of [['127.0.0.2:0'], ['localhost:0'], ['0.0.0.0:0', '--behind-proxy']])
+    expect(await call(...args)).toMatch(/^0 .*the pages of the fleet are at http:/);
+});
+
 test('with a certificate, the pages are served by HTTPS alone, and the cookie is for that alone', async () => {
   const { certFile, keyFile } = await makeCertificate(home.path);
   const cert = await readFile(certFile, 'utf8');

@@ -115,6 +115,7 @@ function addWatching(context: Context, command: AddCommand): void {
     .requiredOption('--password-file <file>', 'made by gantry-fleet password')
     .option('--tls-cert <file>', 'serve HTTPS with this certificate (PEM)')
     .option('--tls-key <file>', 'and its key (PEM)')
+    .option('--behind-proxy', 'listen without TLS where others can reach it: a proxy with TLS on another host is before it')
     .action(async (options) => await (await load.web()).runWeb(context, options));
   command('password <file>', 'Ask for the password of the pages, and write a file from which it cannot be read.')
     .option('--stdin', 'read it from standard input')

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { once } from 'node:events';
+import { BlockList, isIP } from 'node:net';
 import { GantryError, openStateDirectory } from '@gantry/core';
 import type { Context } from '../command-line/context.ts';
 import { configurationOf } from '../command-line/context.ts';
@@ -20,13 +21,26 @@ export interface WebCommandOptions extends QueueOptions {
   readonly passwordFile: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  /** A proxy with TLS on another host is before it: others may reach it without. */
+  readonly behindProxy?: boolean;
 }
+
+/** Where nobody else listens to what is sent. */
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8);
+LOOPBACK.addAddress('::1', 'ipv6');
 
 /** Runs `gantry-fleet web`: serves the pages until a signal ends it. */
 export async function runWeb(context: Context, options: WebCommandOptions): Promise<void> {
   const { cwd, signal, output } = context;
   const { host, port } = addressOf(options.listen);
   const tls = await tlsOf(cwd, options);
+  if (tls === undefined && options.behindProxy !== true && !isLoopback(host)) {
+    throw new GantryError('USAGE', {
+      message: `--listen ${options.listen} is not of this host alone, and without TLS others could read the password on its way`,
+      hint: 'Give --tls-cert and --tls-key, or --behind-proxy if a proxy with TLS on another host is before it.',
+    });
+  }
   const file = resolve(cwd, options.passwordFile);
   await readPasswordFile(file);
   await using questions = await questionsOf(context, options);
@@ -61,6 +75,12 @@ function addressOf(text: string): { readonly host: string; readonly port: number
   const [, host = '127.0.0.1', port = ''] = /^(?:(\[[\da-f:.]+\]|[\w.-]+):)?(\d{1,5})$/i.exec(text) ?? [];
   if (port !== '' && Number(port) < 65_536) return { host: host.replaceAll(/[[\]]/g, ''), port: Number(port) };
   throw new GantryError('USAGE', { message: `${text} is not an address to listen on`, hint: 'Write HOST:PORT, such as 127.0.0.1:8480.' });
+}
+
+/** Of names `localhost` alone: what others lead to is not known before. */
+function isLoopback(host: string): boolean {
+  const version = isIP(host);
+  return version === 0 ? host.toLowerCase() === 'localhost' : LOOPBACK.check(host, version === 6 ? 'ipv6' : 'ipv4');
 }
 
 async function tlsOf(
