@@ -1,16 +1,19 @@
-import { once } from 'node:events';
-import { chmod, readFile, stat } from 'node:fs/promises';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { on, once } from 'node:events';
+import { chmod, copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { PassThrough } from 'node:stream';
+import { connect } from 'node:tls';
 import type { PageLook, TemporaryDirectory } from '@gantry/testkit';
 import { LOOK_AT_PAGE, makeCertificate, makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
 import { GantryError } from '@gantry/core';
 import type { FastifyInstance } from 'fastify';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { chromium } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { run } from '../src/command-line/run.ts';
+import { CertificateFiles } from '../src/web/certificate.ts';
 import type { Questions } from '../src/web/questions.ts';
 import { isPassword, readPasswordFile, writePasswordFile } from '../src/web/password.ts';
 import { createWeb } from '../src/web/server.ts';
@@ -234,7 +237,7 @@ test('with a certificate, the pages are served by HTTPS alone, and the cookie is
     questions,
     maxAges: () => Promise.resolve(new Map()),
     credential: () => credential(),
-    tls: { cert, key: await readFile(keyFile, 'utf8') },
+    certificate: await CertificateFiles.read(certFile, keyFile),
     note: (message) => void notes.push(message),
   });
   try {
@@ -251,6 +254,65 @@ test('with a certificate, the pages are served by HTTPS alone, and the cookie is
     expect(answer?.headers['set-cookie']?.[0]).toMatch(/; HttpOnly; SameSite=Strict; Secure$/);
   } finally {
     await served.close();
+  }
+});
+
+/** Makes a certificate in a directory of its own. */
+async function certificateIn(directory: string): Promise<{ readonly certFile: string; readonly keyFile: string }> {
+  await mkdir(home.file(directory), { recursive: true });
+  return await makeCertificate(home.file(directory));
+}
+
+test('a certificate that cannot be served is a wrong call', async () => {
+  const [{ certFile, keyFile }, other] = [await certificateIn('one'), await certificateIn('other')];
+  const text = home.file('text.pem');
+  await writeFile(text, 'not PEM\n');
+  const rsa = home.file('rsa.pem');
+  await writeFile(rsa, generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  const call = (cert: string, key: string): Promise<string> =>
+    fleet(['web', '--password-file', file, '--listen', '127.0.0.1:0', '--tls-cert', cert, '--tls-key', key]);
+  expect(await call(text, keyFile)).toMatch(/^2 .*cannot use the certificate \S+text\.pem with the key/);
+  expect(await call(certFile, text)).toMatch(/^2 .*cannot use the certificate \S+ with the key \S+text\.pem/);
+  for (const key of [other.keyFile, rsa]) expect(await call(certFile, key)).toMatch(/^2 .*it is the key of another one/);
+  expect(await call(home.file('gone.pem'), keyFile)).toMatch(/^2 .*cannot read the certificate or its key/);
+  expect(await call(certFile, keyFile)).toMatch(/^0 .*the pages of the fleet are at https:/);
+});
+
+test('a renewed certificate is served without a restart, and one that is being written leaves the earlier one', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  const controller = new AbortController();
+  try {
+    const { certFile, keyFile } = await certificateIn('served');
+    const [first, renewed] = [await readFile(certFile), await certificateIn('renewed')];
+    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+    const said = on(stderr, 'data', { signal: AbortSignal.any([controller.signal, AbortSignal.timeout(60_000)]) });
+    const next = async (): Promise<string> => String((await said.next()).value);
+    const args = ['web', '--password-file', file, '--listen', '127.0.0.1:0', '--tls-cert', certFile, '--tls-key', keyFile];
+    const env = { GANTRY_STATE_DIR: home.file('state') };
+    const ended = run(args, { env, cwd: home.path, signal: controller.signal, stdin, stdout, stderr });
+    const port = Number(/:(\d+)\n/.exec(await next())?.[1]);
+    const served = async (): Promise<string | undefined> => {
+      const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+      await once(socket, 'secureConnect');
+      const { fingerprint256 } = socket.getPeerCertificate();
+      socket.destroy();
+      return fingerprint256;
+    };
+    const { fingerprint256: before } = new X509Certificate(first);
+    expect(await served()).toBe(before);
+    // Its key comes a moment later.
+    await copyFile(renewed.certFile, certFile);
+    vi.advanceTimersByTime(60_000);
+    expect(await next()).toMatch(/cannot use the certificate .*; the certificate of before is served further/);
+    expect(await served()).toBe(before);
+    await copyFile(renewed.keyFile, keyFile);
+    vi.advanceTimersByTime(60_000);
+    await expect.poll(served, PATIENTLY).toBe(new X509Certificate(await readFile(renewed.certFile)).fingerprint256);
+    controller.abort();
+    expect(await ended).toBe(0);
+  } finally {
+    controller.abort();
+    vi.useRealTimers();
   }
 });
 

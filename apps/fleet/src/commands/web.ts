@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { once } from 'node:events';
 import { BlockList, isIP } from 'node:net';
@@ -8,6 +7,7 @@ import { configurationOf } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import { controlPath, databaseOf, stateDirectoryOf } from '../command-line/options.ts';
 import { openPostgres } from '../queue/open-postgres.ts';
+import { CertificateFiles } from '../web/certificate.ts';
 import { readPasswordFile } from '../web/password.ts';
 import type { Questions } from '../web/questions.ts';
 import { askAgent, askQueue } from '../web/questions.ts';
@@ -34,8 +34,8 @@ LOOPBACK.addAddress('::1', 'ipv6');
 export async function runWeb(context: Context, options: WebCommandOptions): Promise<void> {
   const { cwd, signal, output } = context;
   const { host, port } = addressOf(options.listen);
-  const tls = await tlsOf(cwd, options);
-  if (tls === undefined && options.behindProxy !== true && !isLoopback(host)) {
+  const certificate = await certificateOf(cwd, options);
+  if (certificate === undefined && options.behindProxy !== true && !isLoopback(host)) {
     throw new GantryError('USAGE', {
       message: `--listen ${options.listen} is not of this host alone, and without TLS others could read the password on its way`,
       hint: 'Give --tls-cert and --tls-key, or --behind-proxy if a proxy with TLS on another host is before it.',
@@ -48,15 +48,16 @@ export async function runWeb(context: Context, options: WebCommandOptions): Prom
     questions,
     maxAges: async () => maxAgesOf(await configurationOf(context, options.config)),
     credential: () => readPasswordFile(file),
-    tls,
+    certificate,
     note: output.note,
   });
   await using scope = new AsyncDisposableStack();
+  scope.use(certificate?.follow(output.note));
   scope.defer(() => app.close());
   try {
     const address = await app.listen({ host, port });
     // It does not know of the certificate.
-    output.note(`the pages of the fleet are at ${tls === undefined ? address : address.replace(/^http:/, 'https:')}`);
+    output.note(`the pages of the fleet are at ${certificate === undefined ? address : address.replace(/^http:/, 'https:')}`);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new GantryError('PLATFORM', { message: `cannot serve the pages of the fleet: ${reason}`, cause: error });
@@ -83,22 +84,10 @@ function isLoopback(host: string): boolean {
   return version === 0 ? host.toLowerCase() === 'localhost' : LOOPBACK.check(host, version === 6 ? 'ipv6' : 'ipv4');
 }
 
-async function tlsOf(
-  cwd: string,
-  { tlsCert, tlsKey }: WebCommandOptions,
-): Promise<{ readonly cert: string; readonly key: string } | undefined> {
+async function certificateOf(cwd: string, { tlsCert, tlsKey }: WebCommandOptions): Promise<CertificateFiles | undefined> {
   if (tlsCert === undefined && tlsKey === undefined) return undefined;
   if (tlsCert === undefined || tlsKey === undefined) {
     throw new GantryError('USAGE', { message: '--tls-cert and --tls-key belong together', hint: 'Give both, each a file in PEM.' });
   }
-  try {
-    return { cert: await readFile(resolve(cwd, tlsCert), 'utf8'), key: await readFile(resolve(cwd, tlsKey), 'utf8') };
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new GantryError('USAGE', {
-      message: `cannot read the certificate or its key: ${reason}`,
-      hint: 'Each is a file in PEM.',
-      cause: error,
-    });
-  }
+  return await CertificateFiles.read(resolve(cwd, tlsCert), resolve(cwd, tlsKey));
 }

@@ -1,6 +1,5 @@
-import { createServer as createHttpServer } from 'node:http';
+import { createServer } from 'node:http';
 import type { Server } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
 import { asFirstError, GantryError } from '@gantry/core';
 import { prometheusText } from '@gantry/programs';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -8,6 +7,7 @@ import { fastify } from 'fastify';
 import type { Measured } from '../view/figures.ts';
 import { figuresOf } from '../view/figures.ts';
 import { Cached } from './cached.ts';
+import type { CertificateFiles } from './certificate.ts';
 import { LIVE_SCRIPT } from './live-script.ts';
 import { LoginLimit } from './login-limit.ts';
 import { historyPage } from './pages/history.ts';
@@ -25,8 +25,8 @@ export interface WebOptions {
   readonly maxAges: () => Promise<ReadonlyMap<string, number>>;
   /** The line of the password file; read for each request, so that another password counts at once. */
   readonly credential: () => Promise<string>;
-  /** PEM; absent: plain HTTP, for this host or a proxy on it. */
-  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** Absent: plain HTTP, for this host or a proxy. */
+  readonly certificate?: CertificateFiles | undefined;
   /** What failed although nothing should. */
   readonly note: (message: string) => void;
   readonly now?: () => Date;
@@ -59,13 +59,13 @@ const MINUTE_SECONDS = 60;
 
 /** The pages of a fleet, read-only and with a login. The caller has it listen, and closes it. */
 export function createWeb(options: WebOptions): FastifyInstance {
-  const { tls } = options;
+  const { certificate } = options;
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
     routerOptions: { maxParamLength: MAX_NAME_CHARACTERS },
     forceCloseConnections: true,
     serverFactory: (handler): Server => {
-      const server: Server = tls === undefined ? createHttpServer(handler) : createHttpsServer({ ...tls, minVersion: 'TLSv1.2' }, handler);
+      const server: Server = certificate?.createServer(handler) ?? createServer(handler);
       server.maxConnections = MAX_CONNECTIONS;
       server.requestTimeout = REQUEST_TIMEOUT_MS;
       server.headersTimeout = REQUEST_TIMEOUT_MS;
@@ -76,7 +76,7 @@ export function createWeb(options: WebOptions): FastifyInstance {
     done(null, new URLSearchParams(String(body)));
   });
   app.addHook('onRequest', async (request, reply) => {
-    void reply.headers(tls === undefined ? HEADERS : { ...HEADERS, 'Strict-Transport-Security': 'max-age=31536000' });
+    void reply.headers(certificate === undefined ? HEADERS : { ...HEADERS, 'Strict-Transport-Security': 'max-age=31536000' });
     if (request.method === 'POST' && !isOwnForm(request)) return await reply.code(403).type('text/plain').send('not from this page');
     return undefined;
   });
@@ -114,7 +114,7 @@ async function answerFailure(error: unknown, reply: FastifyReply, note: WebOptio
 
 function addLogin(app: FastifyInstance, options: WebOptions): void {
   const clock = (): number => performance.now();
-  const { credential, tls } = options;
+  const { credential, certificate } = options;
   const sessions = new Sessions(clock);
   const limit = new LoginLimit(clock);
 
@@ -146,7 +146,7 @@ function addLogin(app: FastifyInstance, options: WebOptions): void {
       return await tooMany(reply).type(HTML).send(loginPage('There were too many wrong passwords. Try again in a minute.'));
     }
     if (!isRight) return await reply.code(401).type(HTML).send(loginPage('That is not the password.'));
-    const isSecure = tls !== undefined || request.headers['x-forwarded-proto'] === 'https';
+    const isSecure = certificate !== undefined || request.headers['x-forwarded-proto'] === 'https';
     const attributes = `Path=/; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`;
     return await reply.header('Set-Cookie', `${COOKIE}=${sessions.begin(line)}; ${attributes}`).redirect('/', 303);
   });
