@@ -66,6 +66,12 @@ async function logIn(password = PASSWORD): Promise<Awaited<ReturnType<FastifyIns
   return await web.inject({ method: 'POST', url: '/login', headers, payload: new URLSearchParams({ password }).toString() });
 }
 
+/** As Prometheus does. */
+async function scrape(password: string): Promise<Awaited<ReturnType<FastifyInstance['inject']>>> {
+  const authorization = `Basic ${Buffer.from(`any:${password}`).toString('base64')}`;
+  return await web.inject({ url: '/metrics', headers: { authorization } });
+}
+
 async function cookie(): Promise<string> {
   return String((await logIn()).headers['set-cookie']).split(';')[0] ?? '';
 }
@@ -92,10 +98,9 @@ describe('without a login', () => {
 
   test('figures need the password, too', async () => {
     expect(await web.inject('/metrics')).toMatchObject({ statusCode: 401, headers: { 'www-authenticate': 'Basic realm="gantry-fleet"' } });
-    const authorization = (password: string): string => `Basic ${Buffer.from(`any:${password}`).toString('base64')}`;
-    expect(await web.inject({ url: '/metrics', headers: { authorization: authorization('wrong') } })).toMatchObject({ statusCode: 401 });
-    for (let scrape = 0; scrape < 2; scrape += 1) {
-      const { statusCode, body } = await web.inject({ url: '/metrics', headers: { authorization: authorization(PASSWORD) } });
+    expect(await scrape('wrong')).toMatchObject({ statusCode: 401 });
+    for (let times = 0; times < 2; times += 1) {
+      const { statusCode, body } = await scrape(PASSWORD);
       expect(statusCode).toBe(200);
       expect(body).toContain('gantry_fleet_store_held{store="vault"} 2\n');
     }
@@ -147,6 +152,24 @@ describe('a login', () => {
     expect(tries.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b)).toEqual([401, 401, 401, 401, 401, 429]);
     expect(await logIn()).toMatchObject({ statusCode: 429, headers: { 'retry-after': '60' } });
     expect(await logIn('x'.repeat(5000))).toMatchObject({ statusCode: 413 });
+  });
+
+  test('is not held up by a program with an old password, which counts once, nor by others that guess', async () => {
+    for (let times = 0; times < 6; times += 1) expect(await scrape('old')).toMatchObject({ statusCode: 401 });
+    for (const other of ['a', 'b', 'c', 'd']) expect(await scrape(other)).toMatchObject({ statusCode: 401 });
+    expect(await scrape('e')).toMatchObject({ statusCode: 429, headers: { 'retry-after': '60' } });
+    expect(await scrape('old')).toMatchObject({ statusCode: 401 });
+    expect(await logIn()).toMatchObject({ statusCode: 303 });
+  });
+
+  test('that is wrong holds up no program, and a password that was wrong is right when the file says so', async () => {
+    for (let times = 0; times < 5; times += 1) await logIn('wrong');
+    expect(await logIn()).toMatchObject({ statusCode: 429 });
+    // Of another salt, it is not that of the password.
+    credential = () => Promise.resolve(line.replace(/^scrypt:32768:8:1:./, (start) => `scrypt:32768:8:1:${start.endsWith('A') ? 'B' : 'A'}`));
+    expect(await scrape(PASSWORD)).toMatchObject({ statusCode: 401 });
+    credential = () => Promise.resolve(line);
+    expect(await scrape(PASSWORD)).toMatchObject({ statusCode: 200 });
   });
 
   test('from the page of another site is refused', async () => {

@@ -6,6 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { fastify } from 'fastify';
 import type { Measured } from '../view/figures.ts';
 import { figuresOf } from '../view/figures.ts';
+import { BasicLogin } from './basic-login.ts';
 import { Cached } from './cached.ts';
 import type { CertificateFiles } from './certificate.ts';
 import { LIVE_SCRIPT } from './live-script.ts';
@@ -116,24 +117,13 @@ function addLogin(app: FastifyInstance, options: WebOptions): void {
   const clock = (): number => performance.now();
   const { credential, certificate } = options;
   const sessions = new Sessions(clock);
+  // Each with a limit of its own: a program with an old password keeps nobody from the pages.
   const limit = new LoginLimit(clock);
+  const basic = new BasicLogin(credential, clock);
 
   const isLoggedIn = async ({ headers }: FastifyRequest): Promise<boolean> => {
     const token = tokenOf(headers.cookie);
     return token !== undefined && sessions.has(token, await credential());
-  };
-  /** With each request, as Prometheus sends it; a right one is remembered, since scrypt takes a while. */
-  const isBasic = async ({ headers: { authorization }, ip }: FastifyRequest): Promise<boolean | 'limited'> => {
-    const [, encoded] = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '') ?? [];
-    if (encoded === undefined || authorization === undefined) return false;
-    const line = await credential();
-    if (sessions.has(authorization, line)) return true;
-    const password = Buffer.from(encoded, 'base64')
-      .toString('utf8')
-      .replace(/^[^:]*:/, '');
-    const isRight = await limit.attempt(ip, () => isPassword(line, password));
-    if (isRight === true) sessions.remember(authorization, line);
-    return isRight;
   };
   const tooMany = (reply: FastifyReply): FastifyReply => reply.code(429).header('Retry-After', MINUTE_SECONDS);
 
@@ -160,7 +150,7 @@ function addLogin(app: FastifyInstance, options: WebOptions): void {
     pages.addHook('onRequest', async (request, reply) => {
       if (await isLoggedIn(request)) return undefined;
       if (request.routeOptions.url !== '/metrics') return await reply.redirect('/login', 303);
-      const isRight = await isBasic(request);
+      const isRight = await basic.attempt(request.ip, request.headers.authorization);
       if (isRight === true) return undefined;
       if (isRight === 'limited') return await tooMany(reply).type('text/plain').send('too many wrong passwords');
       return await reply

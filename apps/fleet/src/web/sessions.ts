@@ -28,7 +28,7 @@ export class Sessions {
     return token;
   }
 
-  /** Begins one that is known by a text that another program sends each time. */
+  /** Remembers a text that a program sends each time. */
   remember(token: string, credential: string): void {
     this.#sessions.set(digestOf(token), { credential, until: this.#now() + LIFE_MS });
     for (const oldest of this.#sessions.keys()) {
