@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { PassThrough } from 'node:stream';
 import { connect } from 'node:tls';
+import { runInNewContext } from 'node:vm';
 import type { PageLook, TemporaryDirectory } from '@gantry/testkit';
 import { LOOK_AT_PAGE, makeCertificate, makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
 import { GantryError } from '@gantry/core';
@@ -13,7 +14,9 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { chromium } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { run } from '../src/command-line/run.ts';
+import { CachedByName } from '../src/web/cached.ts';
 import { CertificateFiles } from '../src/web/certificate.ts';
+import { LIVE_SCRIPT } from '../src/web/live-script.ts';
 import type { Questions } from '../src/web/questions.ts';
 import { isPassword, readPasswordFile, writePasswordFile } from '../src/web/password.ts';
 import { createWeb } from '../src/web/server.ts';
@@ -210,6 +213,66 @@ test('an instance may have a long name, and one with characters of HTML', async 
   for (const name of ['x'.repeat(250), '<b>&"'])
     expect(await web.inject({ url: `/instances/${encodeURIComponent(name)}`, headers })).toMatchObject({ statusCode: 200 });
   expect((await web.inject({ url: '/instances/%3Cb%3E', headers })).body).toContain('&lt;b&gt;');
+});
+
+test('however many look at an instance, the queue is asked once for it, and once more after it failed', async () => {
+  const headers = { cookie: await cookie() };
+  const asked: string[] = [];
+  const { history } = questions;
+  questions.history = async (name) => {
+    asked.push(name);
+    if (asked.length === 1) throw new GantryError('QUEUE_UNAVAILABLE', { message: 'it does not answer' });
+    return await history(name);
+  };
+  const look = (name: string): Promise<number> => web.inject({ url: `/instances/${name}`, headers }).then(({ statusCode }) => statusCode);
+  expect(await look('web1')).toBe(503);
+  expect(await Promise.all([look('web1'), look('web1'), look('web2')])).toEqual([200, 200, 200]);
+  expect(asked.toSorted()).toEqual(['web1', 'web1', 'web2']);
+});
+
+test('answers about an instance are kept for a while, and only those of the instances that were looked at last', async () => {
+  const asked: string[] = [];
+  let now = 0;
+  const answers = new CachedByName(
+    async (name) => asked.push(name),
+    2000,
+    () => now,
+  );
+  await answers.get('first');
+  now = 1999;
+  for (let other = 0; other < 99; other += 1) await answers.get(`web${other}`);
+  expect(await answers.get('first')).toBe(1);
+  await answers.get('one more');
+  expect(await answers.get('first')).toBe(1);
+  expect(await answers.get('web0')).toBe(102);
+  now = 2000;
+  expect(await answers.get('first')).toBe(103);
+  expect(asked.slice(-2)).toEqual(['web0', 'first']);
+});
+
+test('a page that waits for an answer asks for no other one, and asks again five seconds after it', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+  try {
+    const waiting: PromiseWithResolvers<never>[] = [];
+    const fetch = async (): Promise<never> => {
+      const answer = Promise.withResolvers<never>();
+      waiting.push(answer);
+      return await answer.promise;
+    };
+    const events = new EventTarget();
+    const document = { hidden: false, getElementById: () => ({}), addEventListener: events.addEventListener.bind(events) };
+    runInNewContext(LIVE_SCRIPT, { document, fetch, location: {}, AbortSignal, setTimeout, clearTimeout, setInterval });
+    await vi.advanceTimersByTimeAsync(30_000);
+    events.dispatchEvent(new Event('visibilitychange'));
+    expect(waiting).toHaveLength(1);
+    waiting[0]?.reject(new Error('no answer'));
+    await vi.advanceTimersByTimeAsync(4999);
+    expect(waiting).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(waiting).toHaveLength(2);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 /** Runs a command whose signal has come already. @returns its exit status and what it says */

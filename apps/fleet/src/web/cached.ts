@@ -29,3 +29,30 @@ export class Cached<T> {
     }
   }
 }
+
+/** More instances than a team looks at within two seconds. */
+const MAX_ANSWERS = 100;
+
+/** Answers about names, each as {@link Cached} keeps it; of too many, that which nobody wanted for longest is forgotten. */
+export class CachedByName<T> {
+  readonly #ask: (name: string) => Promise<T>;
+  readonly #keepMs: number;
+  readonly #now: () => number;
+  readonly #answers = new Map<string, Cached<T>>();
+
+  /** @param keepMs as that of {@link Cached} */
+  constructor(ask: (name: string) => Promise<T>, keepMs: number, now: () => number) {
+    this.#ask = ask;
+    this.#keepMs = keepMs;
+    this.#now = now;
+  }
+
+  async get(name: string): Promise<T> {
+    const answer = this.#answers.get(name) ?? new Cached(() => this.#ask(name), this.#keepMs, this.#now);
+    this.#answers.delete(name);
+    this.#answers.set(name, answer);
+    const [oldest] = this.#answers.keys();
+    if (this.#answers.size > MAX_ANSWERS && oldest !== undefined) this.#answers.delete(oldest);
+    return await answer.get();
+  }
+}

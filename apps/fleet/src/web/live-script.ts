@@ -1,16 +1,18 @@
 /**
  * What the pages run in a browser: every five seconds, the parts of the page that say what is happening are replaced by those of the page
- * as it is now. What has the focus keeps it, and what is selected stays so. Without it, the pages work, and are reloaded by hand.
+ * as it is now. They are counted from the last answer, so that a slow queue is not asked more and more. What has the focus keeps it, and
+ * what is selected stays so. Without it, the pages work, and are reloaded by hand.
  */
 export const LIVE_SCRIPT: string = `'use strict';
 const EVERY_MS = 5000;
+const TIMEOUT_MS = 60000;
 const state = document.getElementById('live-state');
 function show(text) { if (state.textContent !== text) state.textContent = text; }
 async function refresh() {
   if (document.hidden) return;
   let text;
   try {
-    const response = await fetch(location.href, { credentials: 'same-origin' });
+    const response = await fetch(location.href, { credentials: 'same-origin', signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (response.redirected) { location.reload(); return; }
     if (!response.ok) throw new Error(response.statusText);
     text = await response.text();
@@ -33,7 +35,20 @@ async function refresh() {
   if (again && again !== document.activeElement) again.focus({ preventScroll: true });
   show('Live.');
 }
-setInterval(refresh, EVERY_MS);
-document.addEventListener('visibilitychange', refresh);
+let timer;
+let isAsking = false;
+async function keepUp() {
+  if (isAsking) return;
+  isAsking = true;
+  clearTimeout(timer);
+  try {
+    await refresh();
+  } finally {
+    isAsking = false;
+    timer = setTimeout(keepUp, EVERY_MS);
+  }
+}
+timer = setTimeout(keepUp, EVERY_MS);
+document.addEventListener('visibilitychange', keepUp);
 show('Live.');
 `;

@@ -7,7 +7,7 @@ import { fastify } from 'fastify';
 import type { Measured } from '../view/figures.ts';
 import { figuresOf } from '../view/figures.ts';
 import { BasicLogin } from './basic-login.ts';
-import { Cached } from './cached.ts';
+import { Cached, CachedByName } from './cached.ts';
 import type { CertificateFiles } from './certificate.ts';
 import { LIVE_SCRIPT } from './live-script.ts';
 import { LoginLimit } from './login-limit.ts';
@@ -168,6 +168,7 @@ function addPages(app: FastifyInstance, { questions, maxAges, now = () => new Da
   const clock = (): number => performance.now();
   const status = new Cached(() => questions.status(), STATUS_KEEP_MS, clock);
   const good = new Cached(() => questions.good(), GOOD_KEEP_MS, clock);
+  const histories = new CachedByName((name) => questions.history(name), STATUS_KEEP_MS, clock);
   const configured = new Cached(() => readMaxAges(maxAges), CONFIGURATION_KEEP_MS, clock);
   const measured = async (): Promise<{ readonly found: Measured; readonly problem: string | undefined }> => {
     const { ages, problem } = await configured.get();
@@ -179,7 +180,7 @@ function addPages(app: FastifyInstance, { questions, maxAges, now = () => new Da
     return await reply.type(HTML).send(overviewPage(found, search, problem));
   });
   app.get<{ Params: { readonly name: string } }>('/instances/:name', async ({ params: { name } }, reply) => {
-    return await reply.type(HTML).send(historyPage(name, await questions.history(name), now()));
+    return await reply.type(HTML).send(historyPage(name, await histories.get(name), now()));
   });
   app.get('/metrics', async (_request, reply) => {
     const { found } = await measured();
