@@ -41,7 +41,11 @@ export class CertificateFiles {
     return server;
   }
 
-  /** Reads the files again: new connections get what is in them. @throws GantryError `USAGE`, as {@link read}; servers keep what they have */
+  /**
+   * Reads the files again: new connections get what is in them.
+   *
+   * @throws GantryError `USAGE`, as {@link read}; servers keep what they have
+   */
   async refresh(): Promise<void> {
     const pem = await readPem(this.#certFile, this.#keyFile);
     if (pem.cert === this.#pem.cert && pem.key === this.#pem.key) return;
