@@ -219,11 +219,11 @@ test('an instance may have a long name, and one with characters of HTML', async 
 test('however many look at an instance, the queue is asked once for it, and once more after it failed', async () => {
   const headers = { cookie: await cookie() };
   const asked: string[] = [];
-  const { history } = questions;
+  const sample = sampleFleet();
   questions.history = async (name) => {
     asked.push(name);
     if (asked.length === 1) throw new GantryError('QUEUE_UNAVAILABLE', { message: 'it does not answer' });
-    return await history(name);
+    return await sample.history(name);
   };
   const look = (name: string): Promise<number> => web.inject({ url: `/instances/${name}`, headers }).then(({ statusCode }) => statusCode);
   expect(await look('web1')).toBe(503);
