@@ -73,7 +73,7 @@ async function keysOf(store: Store): Promise<readonly string[]> {
   return (await Array.fromAsync(store.list(''))).map(({ key }) => key);
 }
 
-/** The parts of a request that is aborted as soon as so many bytes are in the store: how far it has read then is chance. */
+/** The parts of a request that is aborted as soon as this many bytes are in the store: how far it has read then is chance. */
 function cutAt(bench: Bench, bytes: number, atThatMoment: () => void = () => {}): Pick<ExportRequest, 'signal' | 'store'> {
   const cut = new AbortController();
   let stored = 0;
@@ -176,7 +176,7 @@ function afterKill({ objects, unfinished }: Memory, lostBytes = 0): Memory {
   return left;
 }
 
-/** Exports until so many bytes are in the store, and is killed then. */
+/** Exports until this many bytes are in the store, and is killed then. */
 async function killedAt(bench: Bench, bytes: number, request: Parameters<Bench['attempt']>[0] = {}, lostBytes = 0): Promise<Memory> {
   const left: Memory[] = [];
   const cut = cutAt(bench, bytes, () => left.push(afterKill(bench.memory, lostBytes)));
