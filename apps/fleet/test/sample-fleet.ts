@@ -87,7 +87,13 @@ export function sampleFleet(): Questions {
             foundOn: hours(-19),
           },
         ],
-        turns: [{ planner: 'node1', plannedSecondsAgo: 20, problems: ['ganeti://master: it does not answer [INVENTORY_UNAVAILABLE]'] }],
+        turns: [
+          {
+            planner: 'node1',
+            plannedSecondsAgo: 20,
+            problems: [{ about: 'ganeti://master', message: 'ganeti://master: it does not answer [INVENTORY_UNAVAILABLE]' }],
+          },
+        ],
       }),
     good: () =>
       Promise.resolve([

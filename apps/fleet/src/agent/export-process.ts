@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readdir, readFile, readlink } from 'node:fs/promises';
+import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 import process from 'node:process';
 import { pause } from '@gantry/core';
 import { identifyProcess, isRunning } from '@gantry/transport';
@@ -61,13 +62,19 @@ function exportEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 
 /**
  * The export whose standard output goes to a file: it leads a session, as {@link startExport} has it, which the programs that it starts do
- * not.
+ * not. The kernel resolves links on the way to a file, so it is compared by what it is.
  */
 export async function findExport(out: string): Promise<ProcessIdentity | undefined> {
+  const file = await stat(out, { bigint: true }).catch(() => undefined);
+  if (file === undefined) return undefined;
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue;
-    const target = await readlink(`/proc/${name}/fd/1`).catch(() => '');
-    if (target === out && (await sessionOf(name)) === Number(name)) return await identifyProcess(Number(name));
+    const output = `/proc/${name}/fd/1`;
+    // Its name first: to look at those of others may take for ever, where a file server is away.
+    if (basename(await readlink(output).catch(() => '')) !== basename(out)) continue;
+    const other = await stat(output, { bigint: true }).catch(() => undefined);
+    if (other?.dev !== file.dev || other.ino !== file.ino) continue;
+    if ((await sessionOf(name)) === Number(name)) return await identifyProcess(Number(name));
   }
   return undefined;
 }

@@ -128,9 +128,10 @@ export async function runAgent(context: Context, options: AgentCommandOptions): 
   try {
     await runAlone(context, options, { node, ledger, stateDirectory });
   } catch (error) {
-    if (context.signal.aborted || !isDamage(asFirstError(error))) throw error;
-    output.warn('the embedded queue is damaged, and made anew: exports that run go on');
-    await runAlone(context, options, { node, ledger, stateDirectory, isDamaged: true });
+    const damage = asFirstError(error);
+    if (context.signal.aborted || !isDamage(damage)) throw error;
+    output.note('exports that run go on without the embedded queue');
+    await runAlone(context, options, { node, ledger, stateDirectory, damage });
   }
 }
 
@@ -138,17 +139,18 @@ interface AloneOptions {
   readonly node: string;
   readonly ledger: Ledger;
   readonly stateDirectory: string | undefined;
-  readonly isDamaged?: boolean;
+  /** What the queue failed with before. */
+  readonly damage?: Error;
 }
 
 /** Agent, planner and queue of a machine, in one process. */
 async function runAlone(
   context: Context,
   options: AgentCommandOptions,
-  { node, ledger, stateDirectory, isDamaged }: AloneOptions,
+  { node, ledger, stateDirectory, damage }: AloneOptions,
 ): Promise<void> {
   const { output } = context;
-  await using queue = await openEmbedded({ stateDirectory, warn: output.warn, isDamaged });
+  await using queue = await openEmbedded({ stateDirectory, warn: output.warn, damage });
   await queue.addNode(node);
   const { path } = await openStateDirectory(stateDirectory);
   await using _control = await serveControl(controlPath(path), queue);

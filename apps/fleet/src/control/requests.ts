@@ -99,7 +99,7 @@ export const fleetStatus: z.ZodType<FleetStatus> = z.object({
     z.object({
       planner: z.string(),
       plannedSecondsAgo: z.number().optional(),
-      problems: z.array(z.string()),
+      problems: z.array(z.object({ about: z.string(), message: z.string() })),
       failure: z.string().optional(),
     }),
   ),

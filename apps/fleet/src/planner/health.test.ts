@@ -12,10 +12,27 @@ test('a plan of the last minutes without problems is a good one', () => {
 });
 
 test('what the last plan left out is named, unless another planner planned it', () => {
-  const partly = turn(10, { problems: ['n9 is not a node of the fleet: 1 instance there is not exported'] });
+  const partly = turn(10, { problems: [{ about: 'n9', message: 'n9 is not a node of the fleet: 1 instance there is not exported' }] });
   expect(planHealth([partly]).problems).toEqual(['not planned: n9 is not a node of the fleet: 1 instance there is not exported']);
   expect(planHealth([partly, turn(60, { planner: 'n2' })]).problems).toEqual([]);
   expect(planHealth([partly, turn(3600, { planner: 'n2' })]).problems).toHaveLength(1);
+});
+
+test('of several planners that planned lately, what all could not plan is named, in the words of one', () => {
+  const of = (planner: string, ...abouts: readonly string[]): PlannerTurn =>
+    turn(10, {
+      planner,
+      problems: abouts.map((about) => ({ about, message: about === '' ? 'and 9 more' : `${about}: ${planner} says so` })),
+    });
+  expect(planHealth([of('n1', 'cluster'), of('n2', 'web1', 'n9')]).problems).toEqual([]);
+  expect(planHealth([of('n1', 'cluster', 'n9'), of('n2', 'web1', 'web2', 'n9')]).problems).toEqual(['not planned: n9: n1 says so']);
+  expect(planHealth([of('n1', 'n9'), of('n2', 'n9'), of('n3', 'web1')]).problems).toEqual([]);
+  // What the other one left out may be the same.
+  expect(planHealth([of('n1', 'n9'), of('n2', 'web1', '')]).problems).toEqual(['not planned: n9: n1 says so']);
+  expect(planHealth([of('n1', 'n9', ''), of('n2', 'n9', '', 'web1')]).problems).toEqual([
+    'not planned: n9: n1 says so',
+    'not planned: and 9 more',
+  ]);
 });
 
 test('without a plan of the last minutes, that is said, with why', () => {

@@ -11,19 +11,24 @@ export interface PlanHealth {
   readonly problems: readonly string[];
 }
 
-/**
- * Judges the last turns of all planners. What one of them could plan is planned: of those that planned lately, the one with the fewest
- * problems counts.
- */
+/** Judges the last turns of all planners. What one of them could plan is planned: a problem is what all have that planned lately. */
 export function planHealth(turns: readonly PlannerTurn[]): PlanHealth {
   const [newest] = turns.toSorted((a, b) => (a.plannedSecondsAgo ?? Infinity) - (b.plannedSecondsAgo ?? Infinity));
   const recent = turns.filter(({ plannedSecondsAgo = Infinity }) => plannedSecondsAgo <= MAX_PLAN_AGE_SECONDS);
-  const [best] = recent.toSorted((a, b) => a.problems.length - b.problems.length);
+  const [best, ...others] = recent.toSorted((a, b) => a.problems.length - b.problems.length);
   const ageSeconds = newest?.plannedSecondsAgo;
-  if (best !== undefined) return { ageSeconds, problems: best.problems.map((problem) => `not planned: ${problem}`) };
+  if (best !== undefined) {
+    const common = best.problems.filter(({ about }) => others.every((other) => mayHave(other, about)));
+    return { ageSeconds, problems: common.map(({ message }) => `not planned: ${message}`) };
+  }
   const failures = turns.flatMap(({ planner, failure }) => (failure === undefined ? [] : [`the planner on ${planner} fails: ${failure}`]));
   const age = ageSeconds === undefined ? 'no planner has made a plan yet' : `no planner has made a plan for ${minutesText(ageSeconds)}`;
   return { ageSeconds, problems: [age, ...failures] };
+}
+
+/** Whether a planner has a problem with something. One that has more of them than are noted may have any. */
+function mayHave({ problems }: PlannerTurn, about: string): boolean {
+  return problems.some((each) => each.about === about || each.about === '');
 }
 
 function minutesText(seconds: number): string {

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { loadConfiguration } from '@gantry/config';
 import type { TemporaryDirectory } from '@gantry/testkit';
@@ -148,8 +148,15 @@ test('windows that passed while turns failed, or while a source could not be ask
   await sql(`UPDATE gantry_fleet.planned SET planned_on = planned_on + interval '6d'`);
   await rename(home.file('instances'), home.file('away'));
   expect(await own.turn(later(7 * 24))).toMatchObject({ problems: 1 });
-  expect(await queue.turns()).toMatchObject([{ planner: 'n1', problems: [expect.stringContaining('instances')], failure: undefined }]);
-  for (const day of [8, 12]) await own.turn(later(day * 24));
+  const message = expect.stringContaining('instances');
+  expect(await queue.turns()).toMatchObject([{ planner: 'n1', problems: [{ about: message, message }], failure: undefined }]);
+  await own.turn(later(8 * 24));
+  const before = notes.length;
+  // The same outage, of which another thing is said.
+  await writeFile(home.file('instances'), 'not a directory');
+  expect(await own.turn(later(12 * 24))).toMatchObject({ problems: 1 });
+  expect(notes).toHaveLength(before + 1);
+  await rm(home.file('instances'));
   await rename(home.file('away'), home.file('instances'));
   await own.turn(later(13 * 24));
   expect(await days()).toBe(13);

@@ -1,10 +1,12 @@
 import type { Configuration, OpenContext } from '@gantry/config';
 import { isName } from '@gantry/config';
 import { asFirstError, GantryError, isSameHost } from '@gantry/core';
+import type { RunProblem } from '@gantry/policies';
 import { DAY_MS } from '../days.ts';
 import type { FleetQueue } from '../queue/fleet-queue.ts';
 import type { FleetJob } from '../queue/records.ts';
 import { KEEP_DAYS } from '../queue/records.ts';
+import type { TurnProblem } from '../queue/turns.ts';
 import { subjectKey } from './job.ts';
 import type { FoundInstance } from './placement.ts';
 import { Placement } from './placement.ts';
@@ -46,7 +48,10 @@ export class Planner {
   readonly #lastGood = new Map<string, Date>();
   /** When the last turn ended well; before that one, it has read all that is kept. */
   #lastTurn: Date | undefined;
-  /** Problems of the last turn, and since when there is each: what it is about was not looked at in the meantime. */
+  /**
+   * Messages of the problems of the last turn, and since when what each is about may not have been looked at: one that comes as another one
+   * goes may be the same outage, of which another thing is said.
+   */
   #problems: ReadonlyMap<string, Date> = new Map();
 
   constructor(options: PlannerOptions) {
@@ -72,14 +77,16 @@ export class Planner {
     const { queue, configuration, here } = this.#options;
     const current = await configuration();
     const policies = [...current.policies.values()];
-    const problems = new Set<string>();
     const found = await this.#placement.find(current, policies);
-    for (const { what, message, code } of found.problems) problems.add(`${what}: ${message} [${code}]`);
-    const onNodes = placeOnNodes(found.instances, await queue.nodes(), (message) => void problems.add(message));
-    const jobs = await queue.jobs(this.#since(problems, now), now);
+    const placed = placeOnNodes(found.instances, await queue.nodes());
+    const problems = new Map<string, TurnProblem>();
+    for (const problem of [...found.problems.map(asTurnProblem), ...placed.problems]) problems.set(problem.message, problem);
+    const goneSince = [...this.#problems].filter(([message]) => !problems.has(message)).map(([, since]) => since.getTime());
+    const outage = new Date(Math.min(now.getTime(), ...goneSince));
+    const jobs = await queue.jobs(this.#since(outage, now), now);
     addLastGood(this.#lastGood, jobs);
     const stores = new Map(policies.map((policy) => [policy.name, policy.stores.filter(isName)]));
-    const instances = onNodes.map(({ policy, instance, node }): PlacedInstance => ({
+    const instances = placed.instances.map(({ policy, instance, node }): PlacedInstance => ({
       policy,
       instance,
       node,
@@ -87,7 +94,7 @@ export class Planner {
       lastGood: this.#lastGood.get(subjectKey({ policy, instance })),
     }));
     const plan = planFleet({ policies, instances, known: jobs.flatMap(asKnown), now });
-    this.#say([...problems, ...plan.withoutWindow.map((name) => `policy ${name} has no window: a fleet does not run it by itself`)]);
+    this.#say([...problems.keys(), ...plan.withoutWindow.map((name) => `policy ${name} has no window: a fleet does not run it by itself`)]);
     // First, so that what agents that are gone had is handed out soon; but no row that it fails with holds up the plan.
     const trouble = await queue.supervise().then(
       () => undefined,
@@ -97,8 +104,8 @@ export class Planner {
     const findings = await this.#note(plan.findings);
     await queue.forget(now);
     if (trouble !== undefined) throw trouble.error;
-    await queue.noteTurn(here, { problems: [...problems] });
-    this.#problems = new Map([...problems].map((message) => [message, this.#problems.get(message) ?? now]));
+    await queue.noteTurn(here, { problems: [...problems.values()] });
+    this.#problems = new Map([...problems.keys()].map((message) => [message, this.#problems.get(message) ?? outage]));
     this.#lastTurn = now;
     return { added, dropped, findings, problems: problems.size };
   }
@@ -106,11 +113,12 @@ export class Planner {
   /**
    * Since when jobs are looked at, for windows that passed without a turn: a part of the fleet may have had no plan for longer than the days
    * that are looked at, because turns failed, or because what has asked for it could not be asked until now.
+   *
+   * @param outage since when there was what is gone now
    */
-  #since(problems: ReadonlySet<string>, now: Date): Date {
+  #since(outage: Date, now: Date): Date {
     if (this.#lastTurn === undefined) return daysBefore(now, KEEP_DAYS);
-    const gone = [...this.#problems].filter(([message]) => !problems.has(message)).map(([, since]) => since.getTime());
-    return daysBefore(new Date(Math.min(now.getTime(), this.#lastTurn.getTime(), ...gone)), RECENT_DAYS);
+    return daysBefore(new Date(Math.min(outage.getTime(), this.#lastTurn.getTime())), RECENT_DAYS);
   }
 
   /** Says each message once, until it is gone and comes again. */
@@ -147,12 +155,17 @@ function daysBefore(time: Date, days: number): Date {
   return new Date(time.getTime() - days * DAY_MS);
 }
 
-/** Places instances on the nodes of the fleet. Those on other hosts are left out, with a message for each host. */
-function placeOnNodes(
-  instances: readonly FoundInstance[],
-  nodes: readonly string[],
-  say: (message: string) => void,
-): readonly Pick<PlacedInstance, 'policy' | 'instance' | 'node'>[] {
+function asTurnProblem({ what, message, code }: RunProblem): TurnProblem {
+  return { about: what, message: `${what}: ${message} [${code}]` };
+}
+
+interface OnNodes {
+  readonly instances: readonly Pick<PlacedInstance, 'policy' | 'instance' | 'node'>[];
+  readonly problems: readonly TurnProblem[];
+}
+
+/** Places instances on the nodes of the fleet. Those on other hosts are left out, with a problem for each host. */
+function placeOnNodes(instances: readonly FoundInstance[], nodes: readonly string[]): OnNodes {
   const placed: Pick<PlacedInstance, 'policy' | 'instance' | 'node'>[] = [];
   const missing = new Map<string, number>();
   for (const { policy, instance, host } of instances) {
@@ -160,9 +173,11 @@ function placeOnNodes(
     if (node === undefined) missing.set(host, (missing.get(host) ?? 0) + 1);
     else placed.push({ policy, instance, node });
   }
-  for (const [host, count] of missing)
-    say(`${host} is not a node of the fleet: ${count === 1 ? '1 instance there is' : `${count} instances there are`} not exported`);
-  return placed;
+  const problems = [...missing].map(([host, count]): TurnProblem => {
+    const left = count === 1 ? '1 instance there is' : `${count} instances there are`;
+    return { about: host, message: `${host} is not a node of the fleet: ${left} not exported` };
+  });
+  return { instances: placed, problems };
 }
 
 function addLastGood(newest: Map<string, Date>, jobs: readonly FleetJob[]): void {

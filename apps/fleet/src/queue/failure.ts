@@ -24,7 +24,7 @@ const DEFECTS: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether an error says that what the database has on its disk is damaged. */
-export function isDamage(error: unknown): boolean {
+export function isDamage(error: unknown): error is Error {
   return error instanceof Error && DAMAGED.test(codeOf(error));
 }
 

@@ -1,9 +1,10 @@
-import { appendFile, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
+import { PGlite } from '@electric-sql/pglite';
 import { makeTemporaryDirectory, mountNewTmpfs, oneIn, startPostgres } from '@gantry/testkit';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { copyEmbeddedQueue } from '../../test/embedded-template.ts';
 import { jobId } from '../planner/job.ts';
 import type { PlannedJob } from '../planner/job.ts';
@@ -91,6 +92,13 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     return attempt;
   }
 
+  /** As if nobody had renewed the lease of an attempt for an hour. */
+  async function loseLease({ id }: { readonly id: string }): Promise<void> {
+    await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h' WHERE id = '${id}'`);
+    await sql('UPDATE gantry_jobs.queue SET monitor_on = NULL, monitor_claim_on = NULL');
+    await queue.supervise();
+  }
+
   test('has each export once, no matter how often it is planned, and hands it out to its node once', async () => {
     await queue.add([job('web1')]);
     await queue.add([job('web1'), job('web2', 'n2')]);
@@ -125,9 +133,7 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
   test('an attempt whose lease ended is handed out again, and what the earlier one says then counts no more', async () => {
     await queue.add([job('db1')]);
     const first = await take('db1');
-    await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h' WHERE id = '${first.id}'`);
-    await sql('UPDATE gantry_jobs.queue SET monitor_on = NULL, monitor_claim_on = NULL');
-    await queue.supervise();
+    await loseLease(first);
     expect(await asNode.renew(first)).toBe(false);
     expect(await asNode.stateOf(first)).toBe('retry');
     await sql(`UPDATE gantry_jobs.job SET start_after = now() WHERE id = '${first.id}'`);
@@ -144,9 +150,8 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     await queue.add([job('held')]);
     const first = await take('held');
     expect(await asNode.takeAgain(first)).toBeUndefined();
-    await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h', retry_delay = 600 WHERE id = '${first.id}'`);
-    await sql('UPDATE gantry_jobs.queue SET monitor_on = NULL, monitor_claim_on = NULL');
-    await queue.supervise();
+    await sql(`UPDATE gantry_jobs.job SET retry_delay = 600 WHERE id = '${first.id}'`);
+    await loseLease(first);
     expect(await asNode.takeAgain(first)).toBe(1);
     expect(await asNode.renew({ ...first, retryCount: 1 }, { readBytes: 5, bytesPerSecond: 2 })).toBe(true);
     expect(await asNode.renew(first, { readBytes: 6, bytesPerSecond: 2 })).toBe(false);
@@ -155,6 +160,33 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     ]);
     expect(await asNode.complete({ ...first, retryCount: 1 }, { outcome: 'exported' })).toBe(true);
     expect(await asNode.takeAgain(first)).toBeUndefined();
+  });
+
+  test('what is taken again costs no attempt, no matter how often, and began when it did, unless that is a day ago', async () => {
+    await queue.add([job('patient')]);
+    const first = await take('patient');
+    const change = (set: string): Promise<unknown> => sql(`UPDATE gantry_jobs.job SET ${set} WHERE id = '${first.id}'`);
+    const began = new Date(Date.now() - 7_200_000);
+    await change(`started_on = '${began.toISOString()}'`);
+    for (let attempt = 1; attempt < 6; attempt += 1) {
+      await loseLease(first);
+      expect(await asNode.takeAgain(first)).toBe(attempt);
+    }
+    expect(await found('patient')).toMatchObject([{ state: 'running', startedOn: began }]);
+    await change(`started_on = now() - interval '25h'`);
+    await loseLease(first);
+    expect(await asNode.takeAgain(first)).toBe(6);
+    expect((await found('patient'))[0]?.startedOn?.getTime()).toBeGreaterThan(began.getTime());
+    await loseLease(first);
+    await change('start_after = now()');
+    let attempt = await take('patient');
+    await asNode.costsNothing(attempt);
+    // So it has all four.
+    for (const state of ['waiting', 'waiting', 'waiting', 'failed']) {
+      expect(await asNode.giveBack(attempt, { output: { code: 'STORE_FAILED' }, delaySeconds: 0, costsAttempt: true })).toBe(true);
+      expect(await found('patient')).toMatchObject([{ state }]);
+      if (state === 'waiting') attempt = await take('patient');
+    }
   });
 
   test('an attempt that failed is tried again three times, and one that found it busy costs none of them', async () => {
@@ -228,9 +260,13 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
   });
 
   test('turns of planners are known with their age: the last plan with its problems, and why none was made since', async () => {
-    await queue.noteTurn('n1', { problems: Array.from({ length: 102 }, (_, index) => `problem ${index}`) });
+    const problems = Array.from({ length: 102 }, (_, index) => ({ about: `web${index}`, message: `web${index}: it failed` }));
+    await queue.noteTurn('n1', { problems });
     const [first] = await queue.turns();
-    expect([first?.planner, first?.problems.length, first?.problems[100]]).toEqual(['n1', 101, 'and 2 more']);
+    expect([first?.planner, first?.problems.length, first?.problems[100]]).toEqual(['n1', 101, { about: '', message: 'and 2 more' }]);
+    expect(first?.problems.slice(0, 100)).toEqual(problems.slice(0, 100));
+    await sql(`UPDATE gantry_fleet.turn SET problems = '["as before"]'`);
+    expect(await queue.turns()).toMatchObject([{ problems: [{ about: 'as before', message: 'as before' }] }]);
     expect(first?.plannedSecondsAgo).toBeLessThan(600);
     await queue.noteTurn('n1', { failure: 'it failed' });
     await queue.noteTurn('n2', { failure: 'it failed there' });
@@ -376,12 +412,32 @@ describe('the embedded queue', () => {
     const directory = join(home.path, 'fleet', 'queue');
     await writeFile(join(directory, 'global', 'pg_control'), 'damaged');
     await appendFile(join(directory, 'PG_VERSION'), 'damaged');
+    await writeFile(`${directory}.damaged`, 'an older one');
     warnings.length = 0;
     await using anew = await openEmbedded(options);
     expect(await anew.nodes()).toEqual([]);
     expect(warnings).toEqual([expect.stringContaining('the embedded queue is damaged, and made anew')]);
     expect(await readdir(directory)).toContain('PG_VERSION');
     expect(await readFile(`${directory}.damaged/global/pg_control`, 'utf8')).toBe('damaged');
+    expect((await readdir(join(home.path, 'fleet'))).toSorted()).toEqual(['queue', 'queue.damaged']);
+  });
+
+  test('stays as it is, as does an older one that was damaged, where no other one can be made either', async () => {
+    await using home = await makeTemporaryDirectory();
+    const kept = ['queue', 'queue.damaged'].map((name) => join(home.path, 'fleet', name));
+    for (const path of kept) {
+      await mkdir(path, { recursive: true });
+      await writeFile(join(path, 'mine'), path);
+    }
+    using create = vi.spyOn(PGlite, 'create').mockRejectedValue(new Error('the program is not whole'));
+    for (const damage of [undefined, new Error('page 3 is damaged')])
+      await expect(openEmbedded({ stateDirectory: home.path, warn, damage })).rejects.toMatchObject({
+        code: 'STATE_UNUSABLE',
+        message: expect.stringMatching(/^cannot open the embedded queue: .*; nor can another one be made: the program is not whole$/),
+      });
+    expect(create).toHaveBeenCalledTimes(3);
+    expect((await readdir(join(home.path, 'fleet'))).toSorted()).toEqual(['queue', 'queue.damaged']);
+    for (const path of kept) expect(await readFile(join(path, 'mine'), 'utf8')).toBe(path);
   });
 
   test('stays as it is where it cannot be opened because nothing can be written', async () => {
@@ -390,10 +446,11 @@ describe('the embedded queue', () => {
     await symlink(disk.path, join(home.path, 'fleet'));
     await copyEmbeddedQueue(disk.file('queue'));
     await disk.remount('ro');
-    await expect(openEmbedded({ stateDirectory: home.path, warn })).rejects.toMatchObject({
-      code: 'STATE_UNUSABLE',
-      message: expect.stringMatching(/cannot open the embedded queue.*EROFS/),
-    });
+    for (const damage of [undefined, new Error('page 3 is damaged')])
+      await expect(openEmbedded({ stateDirectory: home.path, warn, damage })).rejects.toMatchObject({
+        code: 'STATE_UNUSABLE',
+        message: expect.stringMatching(/cannot open the embedded queue.*EROFS/),
+      });
     await disk.remount('rw');
     expect(await readdir(disk.path)).toEqual(['queue']);
   });

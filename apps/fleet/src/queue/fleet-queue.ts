@@ -223,17 +223,25 @@ export class FleetQueue implements AsyncDisposable {
   }
 
   /**
-   * Takes a job again whose lease has ended, before it is handed out: its export runs, or has ended, on its node.
+   * Takes a job again whose lease has ended, before it is handed out: its export runs, or has ended, on its node. That costs none of the
+   * attempts that it has, and its export began when it did; but what began a day ago would be given up at once by pg-boss.
    *
    * @returns the number of its new attempt; undefined if it does not wait
    */
   async takeAgain({ id, node }: Pick<Attempt, 'id' | 'node'>): Promise<number | undefined> {
-    // As pg-boss hands it out.
-    const sql = `UPDATE ${JOBS}.job SET state = 'active', started_on = ${JOBS}.job_now(), heartbeat_on = ${JOBS}.job_now(),
-        retry_count = CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END
+    // Otherwise as pg-boss hands it out.
+    const sql = `UPDATE ${JOBS}.job SET state = 'active', heartbeat_on = ${JOBS}.job_now(),
+        started_on = CASE WHEN started_on > ${JOBS}.job_now() - expire_seconds * interval '1s' THEN started_on ELSE ${JOBS}.job_now() END,
+        retry_count = CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END,
+        retry_limit = CASE WHEN started_on IS NULL THEN retry_limit ELSE retry_limit + 1 END
       WHERE name = $1 AND id = $2 AND state < 'active' RETURNING retry_count`;
     const [row] = await this.#rows(z.object({ retry_count: z.number() }), sql, [queueOf(node), id]);
     return row?.retry_count;
+  }
+
+  /** Has an attempt that was handed out for an export that runs already, or has ended, cost none of the attempts that its job has. */
+  async costsNothing(attempt: Omit<Attempt, 'data'>): Promise<void> {
+    await this.#changeAttempt(attempt, 'retry_limit = retry_limit + 1', []);
   }
 
   /** The state of a job, as its node sees it. */

@@ -11,8 +11,8 @@ export interface EmbeddedOptions {
   /** As operations get it. */
   readonly stateDirectory: string | undefined;
   readonly warn: (message: string) => void;
-  /** What it is in was found to be damaged while it was used. */
-  readonly isDamaged?: boolean | undefined;
+  /** What it failed with while it was used, if that says that it is damaged. */
+  readonly damage?: Error | undefined;
 }
 
 /** The directory of the embedded queue, of the ledger and of the control socket. */
@@ -25,17 +25,17 @@ export function fleetDirectory(statePath: string): string {
  * is under a lock of Gantry's, and made anew where it is damaged; the damaged one is kept beside it until the next one is. What it forgets
  * then was planned from the configuration, and which exports are done is asked of the stores.
  *
- * @throws GantryError `BUSY` if another process has it, `STATE_UNUSABLE`
+ * @throws GantryError `BUSY` if another process has it; `STATE_UNUSABLE` if it cannot be opened and no other one can be made: it stays
  */
-export async function openEmbedded({ stateDirectory, warn, isDamaged = false }: EmbeddedOptions): Promise<FleetQueue> {
+export async function openEmbedded({ stateDirectory, warn, damage }: EmbeddedOptions): Promise<FleetQueue> {
   const state = await openStateDirectory(stateDirectory);
   const lock = await tryLock({ directory: state.locks, name: 'fleet-queue', mode: 'exclusive', operation: 'run', instance: 'fleet' });
   if ('heldBy' in lock) throw busy(lock.heldBy[0]?.pid);
   await using scope = new AsyncDisposableStack();
   scope.use(lock);
   const directory = join(fleetDirectory(state.path), 'queue');
-  if (isDamaged) await setAside(directory);
-  const queue = await openOrMake(directory, { warn, release: async () => await lock[Symbol.asyncDispose]() });
+  const options = { warn, release: async (): Promise<void> => await lock[Symbol.asyncDispose]() };
+  const queue = await (damage === undefined ? openOrMake(directory, options) : makeAnew(directory, damage, options));
   scope.move();
   return queue;
 }
@@ -48,21 +48,77 @@ interface DatabaseOptions {
 
 async function openOrMake(directory: string, options: DatabaseOptions): Promise<FleetQueue> {
   await makeDirectoryDurably(join(directory, '..'), 0o700);
-  const wasThere = await stat(directory).then(
+  const wasThere = await isThere(directory);
+  try {
+    const { queue } = await openEmbeddedDatabase(directory, options);
+    await removeLeftovers(directory);
+    return queue;
+  } catch (error) {
+    if (!wasThere) throw error;
+    return await makeAnew(directory, error, options);
+  }
+}
+
+/**
+ * Makes a queue in the place of one that cannot be used. What keeps any from being opened, such as a program that is not whole, looks like
+ * damage: so the other one is made and closed first, and the one that is there stays if that fails. The damaged one of an earlier time goes
+ * last.
+ *
+ * @throws GantryError `STATE_UNUSABLE`
+ */
+async function makeAnew(directory: string, error: unknown, options: DatabaseOptions): Promise<FleetQueue> {
+  const reason = reasonOf(error);
+  await assertNotTheHost(directory, reason);
+  options.warn(`the embedded queue is damaged, and made anew: ${reason}`);
+  const { made, aside, older } = besides(directory);
+  await makeClosed(made, reason, options);
+  if (await isThere(aside)) {
+    await rm(older, { recursive: true, force: true });
+    await rename(aside, older);
+  }
+  if (await isThere(directory)) await rename(directory, aside);
+  await rename(made, directory);
+  const { queue } = await openEmbeddedDatabase(directory, options);
+  await removeLeftovers(directory);
+  return queue;
+}
+
+/** Where the queue that takes the place of one is made, where that one goes, and where the one goes that was there. */
+function besides(directory: string): { readonly made: string; readonly aside: string; readonly older: string } {
+  return { made: `${directory}.new`, aside: `${directory}.damaged`, older: `${directory}.older` };
+}
+
+/** What nobody needs once there is a queue that can be opened; a process that was killed leaves it too. It disturbs nothing. */
+async function removeLeftovers(directory: string): Promise<void> {
+  const { made, older } = besides(directory);
+  for (const path of [made, older]) await rm(path, { recursive: true, force: true }).catch(() => undefined);
+}
+
+/** Makes a queue that nothing uses yet; what an earlier process left unfinished there goes. @throws GantryError `STATE_UNUSABLE` */
+async function makeClosed(directory: string, reason: string, { warn }: DatabaseOptions): Promise<void> {
+  try {
+    await rm(directory, { recursive: true, force: true });
+    const { queue } = await openEmbeddedDatabase(directory, { warn, release: () => Promise.resolve() });
+    await queue[Symbol.asyncDispose]();
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true }).catch(() => undefined);
+    const message = `cannot open the embedded queue: ${reason}; nor can another one be made: ${reasonOf(error)}`;
+    const hint =
+      'It stays as it is. Check that gantry-fleet is whole and of the right version, and the file system of its state directory.';
+    throw new GantryError('STATE_UNUSABLE', { message, hint, cause: error });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const first = asFirstError(error);
+  return first instanceof Error ? first.message : String(first);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await stat(path).then(
     () => true,
     () => false,
   );
-  try {
-    return (await openEmbeddedDatabase(directory, options)).queue;
-  } catch (error) {
-    if (!wasThere) throw error;
-    const first = asFirstError(error);
-    const reason = first instanceof Error ? first.message : String(first);
-    await assertNotTheHost(directory, reason);
-    options.warn(`the embedded queue is damaged, and made anew: ${reason}`);
-  }
-  await setAside(directory);
-  return (await openEmbeddedDatabase(directory, options)).queue;
 }
 
 /** More than the database writes when it is opened. */
@@ -81,19 +137,11 @@ async function assertNotTheHost(directory: string, reason: string): Promise<void
     await file.write(Buffer.alloc(PROBE_BYTES));
     await file.sync();
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    const message = `cannot open the embedded queue: ${reason}; nor can files be written beside it: ${why}`;
+    const message = `cannot open the embedded queue: ${reason}; nor can files be written beside it: ${reasonOf(error)}`;
     throw new GantryError('STATE_UNUSABLE', { message, hint: 'Free space on its file system, or see dmesg.', cause: error });
   } finally {
     await rm(path, { force: true });
   }
-}
-
-/** Moves a damaged queue out of the way, in the place of the one before. */
-async function setAside(directory: string): Promise<void> {
-  const aside = `${directory}.damaged`;
-  await rm(aside, { recursive: true, force: true });
-  await rename(directory, aside);
 }
 
 /** Opens the database in a directory, which nothing else uses, or makes it. */

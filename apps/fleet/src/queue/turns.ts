@@ -2,10 +2,18 @@ import type { Db } from 'pg-boss';
 import { z } from 'zod';
 import { FLEET_SCHEMA as FLEET } from './names.ts';
 
+/** What a planner could not plan. */
+export interface TurnProblem {
+  /** The sources, instance or host; what others say of it in other words is the same problem. Empty: of what was left out. */
+  readonly about: string;
+  /** A line, with what it is about. */
+  readonly message: string;
+}
+
 /** What became of a turn of a planner. */
 export type TurnReport =
-  /** What sources, instances and hosts it could not plan, a line each. */
-  | { readonly problems: readonly string[] }
+  /** What sources, instances and hosts it could not plan. */
+  | { readonly problems: readonly TurnProblem[] }
   /** It made no plan, for this reason. */
   | { readonly failure: string };
 
@@ -15,8 +23,8 @@ export interface PlannerTurn {
   readonly planner: string;
   /** How long ago it planned last, by the clock of the database, seconds; absent if it never did. */
   readonly plannedSecondsAgo?: number | undefined;
-  /** Of that plan; at most {@link MAX_PROBLEMS}, and a line that says how many there are more. */
-  readonly problems: readonly string[];
+  /** Of that plan; at most {@link MAX_PROBLEMS}, and one that says how many there are more. */
+  readonly problems: readonly TurnProblem[];
   /** Why a later turn made no plan. */
   readonly failure?: string | undefined;
 }
@@ -24,10 +32,16 @@ export interface PlannerTurn {
 const MAX_PROBLEMS = 100;
 const MAX_CHARACTERS = 1000;
 
+const turnProblem: z.ZodType<TurnProblem> = z.union([
+  z.object({ about: z.string(), message: z.string() }),
+  // As an earlier version noted it.
+  z.string().transform((message) => ({ about: message, message })),
+]);
+
 const turnRow = z.object({
   planner: z.string(),
   seconds: z.number().nullable(),
-  problems: z.array(z.string()),
+  problems: z.array(turnProblem),
   failure: z.string().nullable(),
 });
 
@@ -72,9 +86,10 @@ export class Turns {
   }
 }
 
-function shortened(problems: readonly string[]): readonly string[] {
+function shortened(problems: readonly TurnProblem[]): readonly TurnProblem[] {
   const more = problems.length - MAX_PROBLEMS;
-  return [...problems.slice(0, MAX_PROBLEMS).map(cut), ...(more > 0 ? [`and ${more} more`] : [])];
+  const first = problems.slice(0, MAX_PROBLEMS).map(({ about, message }) => ({ about: cut(about), message: cut(message) }));
+  return [...first, ...(more > 0 ? [{ about: '', message: `and ${more} more` }] : [])];
 }
 
 function cut(text: string): string {
