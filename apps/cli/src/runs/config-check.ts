@@ -204,6 +204,7 @@ interface Wanted {
   readonly mode: number;
   /** What the path should be. */
   readonly wanted: string;
+  /** Where nothing is there. */
   readonly hint: string;
 }
 
@@ -212,7 +213,12 @@ async function found(path: string, { mode, wanted, hint }: Wanted): Promise<stri
     await access(path, mode);
     return path;
   } catch (cause) {
-    throw new GantryError('CONFIGURATION_INVALID', { message: `${path} is not ${wanted}`, hint, cause });
+    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+    throw new GantryError('CONFIGURATION_INVALID', {
+      message: `${path} is not ${wanted}`,
+      hint: isMissing ? hint : 'Check its permissions, and those of the directories above it.',
+      cause,
+    });
   }
 }
 

@@ -62,7 +62,7 @@ export async function run(
   checkLabels({ tags: settings.tags, note: options.note });
   chooseLevel(settings.codec ?? DEFAULT_CODEC, settings.level);
   if (settings.signKey !== undefined) await assertSigningKey(settings.signKey);
-  const recipients = await recipientsFor(session, options, settings);
+  const listed = options.passphrase === true ? undefined : await readRecipients(settings, session.signal);
   const createStore = options.createStore === true || wantsNewStore(session.env);
   const { source, name } = await session.openSourceOf(named);
   await using _source = source;
@@ -84,7 +84,8 @@ export async function run(
     storeSigners: await storeSignersOf(session, [address, ...others], [stores.first, ...stores.others]),
     storeBufferBytes: options.storeBuffer,
     ...exportOptions(settings),
-    recipients,
+    // Asked for when all else is known to be right.
+    recipients: options.passphrase === true ? await readRecipients({ passphrase: await newPassphrase(session) }) : listed,
     labels: { tags: settings.tags, note: options.note },
     base: options.base,
     createStore,
@@ -151,16 +152,6 @@ function settingsOf({ cwd }: Session, { tag: tags, sign, recipient: recipients, 
 /** What is set for many instances applies to those for which it is possible. */
 function trackingOf({ trackChanges: asked }: Options, { trackChanges }: ExportSettings): boolean | 'where-possible' | undefined {
   return asked ?? (trackChanges === true ? 'where-possible' : undefined);
-}
-
-/** @throws GantryError `RECIPIENT_INVALID`; `USAGE` where a passphrase cannot be asked for; the reason of the signal */
-async function recipientsFor(
-  session: Session,
-  { passphrase }: Options,
-  settings: ExportSettings,
-): Promise<Awaited<ReturnType<typeof readRecipients>>> {
-  if (passphrase === true) return await readRecipients({ passphrase: await newPassphrase(session) });
-  return await readRecipients(settings, session.signal);
 }
 
 /** A passphrase stands alone, and no later export can be for the same one. @throws GantryError `USAGE` */

@@ -44,9 +44,11 @@ test('any parts of a disk are read: of a file with holes, a device, and over NBD
     { offset: 23 * MiB, bytes: MiB, seed: 'd' },
   ]);
   const disk = await readFile(path);
-  await expectParts(new DeviceReader(path), disk);
+  await using reader = new DeviceReader(path);
+  await expectParts(reader, disk);
   await using loop = await attachLoopDevice(path);
-  await expectParts(new DeviceReader(loop.path), disk);
+  await using loopReader = new DeviceReader(loop.path);
+  await expectParts(loopReader, disk);
   const read = async (offset: number, into: Uint8Array): Promise<void> => into.set(disk.subarray(offset, offset + into.length));
   const extents = (offset: number) => {
     // Up to the next MiB.

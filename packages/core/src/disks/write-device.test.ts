@@ -35,8 +35,9 @@ const { signal } = new AbortController();
 
 /** Like an export and an import of it: frames do not keep the holes within them. */
 function throughDump(path: string): AsyncIterable<PlainPiece> {
-  const dump = encodeDump(new DeviceReader(path), { codec: 'zstd', signal });
   return (async function* () {
+    await using reader = new DeviceReader(path);
+    const dump = encodeDump(reader, { codec: 'zstd', signal });
     const stored = await collect(dump.stored);
     yield* decodeDump(usedBytes(stored), { codec: 'zstd', framed: dump.summary(), signal });
   })();

@@ -40,7 +40,8 @@ async function encodeAndDecode(name: string): Promise<void> {
   await using file = await open(path, 'w', 0o600);
   const dump = encodeDump(readerOf(disk()), { codec, budget, signal });
   for await (const chunk of dump.stored) await file.write(chunk);
-  const stored = bytesOnly(piecesOf(new DeviceReader(path)));
+  await using reader = new DeviceReader(path);
+  const stored = bytesOnly(piecesOf(reader));
   let plainBytes = 0;
   for await (const piece of decodeDump(stored, { codec, framed: dump.summary(), table: dump.table(), budget, signal })) {
     plainBytes += piece instanceof Uint8Array ? piece.length : piece.zeros;
