@@ -3,8 +3,9 @@ import { isStoreError, StoreError } from '@gantry/transport';
 import { errorText } from '../report/error-text.ts';
 import type { Claim } from './claim.ts';
 import { readClaimText, removeClaim } from './claim.ts';
+import { isRetired } from './directories.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
-import { CLAIM_FILE } from './layout.ts';
+import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
 import { withdrawExport } from './remove-export.ts';
 import { removeFiles } from './remove-files.ts';
 import { writeText } from './small-object.ts';
@@ -12,6 +13,8 @@ import { allowWriteOnly } from './write-only.ts';
 
 /** Cleaning up has a time of its own, since it must run although the operation was ended. */
 const CLEANUP_MS = 60_000;
+/** For what says that cleaning up did not come to its end, which may be because that took too long. */
+const CLAIM_AGAIN_MS = 10_000;
 
 /** What is said if somebody else interferes. */
 export interface InterferenceTexts {
@@ -102,21 +105,27 @@ export class HeldClaim {
     first: (signal: AbortSignal) => Promise<void> = async () => undefined,
   ): Promise<void> {
     await this.#cleanUp(`remove what was written of ${this.reference}`, async (signal) => {
-      await first(signal);
-      const claimed = await readClaimText(this.#store, this.prefix, { signal });
-      if (claimed !== undefined && claimed !== this.#claim.text) throw new Error(`${this.#texts.other} has taken its place`);
-      if (this.#mayBeSeen && this.#claim.alone) {
-        await withdrawExport(this.#store, { instance: this.#instance, id: this.id }, { signal });
-        return;
-      }
       try {
-        await removeRest(claimed, signal);
+        await first(signal);
+        await this.#giveUpPlace(removeRest, signal);
       } catch (error) {
-        if (claimed === undefined && isStoreError(error)) await this.#claimAgain(signal);
+        // Where the store cannot be reached, nor can a claim be written.
+        if (signal.aborted || (isStoreError(error) && !isStoreError(error, 'unavailable'))) await this.#claimAgain();
         throw error;
       }
-      await this.remove([CLAIM_FILE], signal);
     });
+  }
+
+  async #giveUpPlace(removeRest: (claimed: string | undefined, signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void> {
+    const claimed = await readClaimText(this.#store, this.prefix, { signal });
+    if (claimed !== undefined && claimed !== this.#claim.text) throw new Error(`${this.#texts.other} has taken its place`);
+    if (this.#mayBeSeen && this.#claim.alone) {
+      await withdrawExport(this.#store, { instance: this.#instance, id: this.id }, { signal });
+      return;
+    }
+    await removeRest(claimed, signal);
+    // Where it was taken away, one that is there by now is another run's.
+    if (claimed !== undefined) await removeClaim(this.#store, this.prefix, this.#claim.text, { signal });
   }
 
   /** Removes files of it. @throws StoreError */
@@ -134,16 +143,20 @@ export class HeldClaim {
   }
 
   /**
-   * Somebody took the claim away, and what was written since cannot be removed: without a claim, it would look like a damaged export, which
-   * no clean removes. Where a write may replace another claim, nothing is written.
+   * If somebody took the claim away, and what was written since cannot be removed, or not in time: without a claim, it would look like a
+   * damaged export, which no clean removes. Where a write may replace another claim, or this user may not look, nothing is written. Never
+   * rejects: why the rest could not be removed is what is said.
    */
-  async #claimAgain(signal: AbortSignal): Promise<void> {
+  async #claimAgain(): Promise<void> {
     if (!this.#store.capabilities.createOnly) return;
+    const signal = AbortSignal.timeout(CLAIM_AGAIN_MS);
     try {
+      const files = new Set<string>();
+      for await (const { key } of this.#store.list(this.prefix, { signal })) files.add(key.slice(this.prefix.length));
+      if (files.size === 0 || isRetired(files) || [CLAIM_FILE, MANIFEST_FILE].some((name) => files.has(name))) return;
       await writeText(this.#store, `${this.prefix}${CLAIM_FILE}`, this.#claim.text, { signal, ifExists: 'fail' });
-    } catch (error) {
-      // Why the rest could not be removed is what is said.
-      if (!isStoreError(error)) throw error;
+    } catch {
+      // It stays as it is, and is listed as damaged.
     }
   }
 

@@ -207,6 +207,22 @@ describe('what is left alone', () => {
     expect(await keysOf(store)).toContain(`${PREFIX}disk0.img`);
   });
 
+  test('the claim that another run makes while the dumps of a killed export go, whose claim somebody took away', async () => {
+    const memory = new Memory();
+    await leaveDeadExport(memory);
+    const store = new MemoryStore(memory);
+    const [found] = await findUnfinished(store);
+    if (found === undefined) return expect.unreachable();
+    const key = `${PREFIX}export.claim`;
+    const slow = watchedStore(store, {
+      after: async (call) => {
+        if (call === `remove ${PREFIX}disk0.img`) await put(store, key, '{"another":"run"}');
+      },
+    });
+    await clearUnfinished(slow, found);
+    expect(await get(store, key)).toBe('{"another":"run"}');
+  });
+
   test('a complete export whose claim was left behind', async () => {
     const store = new MemoryStore();
     await writeExport(store);
@@ -296,7 +312,8 @@ describe('an export that is cleared while it is still at work, on another host',
     const outcomes: unknown[] = [];
     const slow = watchedStore(cleaner, {
       after: async (call) => {
-        if (call === `list ${PREFIX}`) outcomes.push(await writer.commit(manifest).catch((error: unknown) => error));
+        if (call === `list ${PREFIX}` && outcomes.length === 0)
+          outcomes.push(await writer.commit(manifest).catch((error: unknown) => error));
       },
     });
     expect(await clearUnfinished(slow, found)).toBe('cleared');
@@ -318,6 +335,44 @@ describe('an export that is cleared while it is still at work, on another host',
       },
     });
     await clearUnfinished(slow, found);
+    expect(await get(cleaner, key)).toBe('{"another":"run"}');
+  });
+
+  test.each(['manifest.json', 'removed.json'])(
+    'and whose place a copy claims, completes with %s and releases before the claim is looked for: nothing of it goes',
+    async (last) => {
+      const memory = new Memory();
+      const { writer, cleaner, found } = await atWork(memory, {});
+      const [key, dump] = [`${PREFIX}export.claim`, `${PREFIX}disk0.img`];
+      let listings = 0;
+      const slow = watchedStore(cleaner, {
+        after: async (call) => {
+          if (call === `remove ${key}`) {
+            await writer[Symbol.asyncDispose]();
+            await put(cleaner, key, '{"another":"run"}');
+            await put(cleaner, dump, 'of the copy');
+          } else if (call === `list ${PREFIX}` && (listings += 1) === 1) {
+            await put(cleaner, `${PREFIX}${last}`, '{}');
+            await cleaner.remove([key]);
+          }
+        },
+      });
+      expect(await clearUnfinished(slow, found)).toBe('taken');
+      expect(await exportKeys(cleaner)).toEqual([dump, `${PREFIX}${last}`]);
+      expect(await get(cleaner, dump)).toBe('of the copy');
+    },
+  );
+
+  test('which gives up, and whose place a copy claims while it removes what it wrote: that claim stays', async () => {
+    const memory = new Memory();
+    const key = `${PREFIX}export.claim`;
+    const { writer, cleaner, found } = await atWork(memory, {
+      after: async (call) => {
+        if (call.startsWith('remove ') && call.includes('disk0.img')) await put(cleaner, key, '{"another":"run"}');
+      },
+    });
+    expect(await clearUnfinished(cleaner, found)).toBe('cleared');
+    await writer[Symbol.asyncDispose]();
     expect(await get(cleaner, key)).toBe('{"another":"run"}');
   });
 

@@ -1,6 +1,6 @@
 import type { CallOptions, ObjectInfo, OwnerState, PendingInfo, Store } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
-import { claimOwner, claimText, parseClaim, readClaimText } from './claim.ts';
+import { claimOwner, claimText, parseClaim, readClaimText, removeClaim } from './claim.ts';
 import { isRetired, placeOf, readDirectories } from './directories.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import { BROUGHT_FILES, CLAIM_FILE, isUnusedMark, MANIFEST_FILE, mayBePack } from './layout.ts';
@@ -160,14 +160,15 @@ async function clearClaimed(store: Store, prefix: string, unfinished: Unfinished
   await clearWrites(store, unfinished, options);
   // The exporter may still be running, and must notice: it looks for its claim again after it has written the manifest.
   if (unfinished.owner === 'unknown') await store.remove([claimKey], options);
-  const files = new Set<string>();
-  for await (const { key } of store.list(prefix, options)) files.add(key.slice(prefix.length));
+  const files = await namesBelow(store, prefix, options);
   const complete = files.has(MANIFEST_FILE);
   const now = await readClaimText(store, prefix, options);
   if (isTaken(now)) return 'taken';
   if (!complete && (unfinished.owner === 'unknown' || now === unfinished.claim)) {
     const isStale = staleIn(files, claim);
     const stale = [...files].filter((name) => name !== CLAIM_FILE && isStale(name));
+    // What was listed may be a copy's that has claimed the place since, has become complete, and has released its claim before that was read.
+    if (now === undefined && stale.length > 0 && isOfAnother(files, await namesBelow(store, prefix, options))) return 'taken';
     await store.remove(
       stale.map((name) => `${prefix}${name}`),
       options,
@@ -175,6 +176,18 @@ async function clearClaimed(store: Store, prefix: string, unfinished: Unfinished
   }
   // The claim of a dead process is removed last, so that what is left can still be recognised. One that came since is that of an exporter
   // which could not remove what it had written.
-  if (unfinished.owner !== 'unknown') await store.remove([claimKey], options);
+  if (unfinished.owner !== 'unknown' && unfinished.claim !== undefined) await removeClaim(store, prefix, unfinished.claim, options);
   return complete && !unfinished.complete ? 'complete' : 'cleared';
+}
+
+/** The names of what is in the directory of an export. */
+async function namesBelow(store: Store, prefix: string, options: CallOptions): Promise<ReadonlySet<string>> {
+  const names = new Set<string>();
+  for await (const { key } of store.list(prefix, options)) names.add(key.slice(prefix.length));
+  return names;
+}
+
+/** Whether a run has claimed a place between two listings, or what it wrote has become complete. */
+function isOfAnother(before: ReadonlySet<string>, after: ReadonlySet<string>): boolean {
+  return after.has(CLAIM_FILE) || after.has(MANIFEST_FILE) || (isRetired(after) && !isRetired(before));
 }
