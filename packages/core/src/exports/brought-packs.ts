@@ -20,6 +20,7 @@ import { PackDigests } from './pack-digests.ts';
 import { completeExports, manifestIfUsable } from './parents.ts';
 import { removeExport } from './remove-export.ts';
 import { splitFiles } from './removed.ts';
+import { isSameRun } from './same-export.ts';
 import { digestText } from './small-object.ts';
 import { readUsablePacks } from './usable-packs.ts';
 
@@ -42,6 +43,8 @@ export interface BringOptions {
   readonly signal: AbortSignal;
   /** Called with what the user should know. */
   readonly warn: (message: string) => void;
+  /** What it fails with where the target has an export itself, of the same run, with other packs than are needed. */
+  readonly storedInAnotherWay: (error: GantryError) => GantryError;
   /** Who copies. */
   readonly run: Pick<ClaimRequest, 'runId' | 'tool' | 'started'>;
 }
@@ -91,9 +94,9 @@ export class BroughtPacks implements AsyncDisposable {
   /**
    * To be called when the claim of the copy is in the target, and names the owners of the packs as its parents.
    *
-   * @throws GantryError `EXPORT_EXISTS` where another export has the place of a pack; `BUSY` where it is being written or removed;
-   *   `EXPORT_NOT_FOUND` for packs of an instance that must not be written; `DUMP_MISSING`, `DUMP_DAMAGED` for a pack at the source;
-   *   StoreError of the target
+   * @throws GantryError `EXPORT_EXISTS`, or as `storedInAnotherWay` says, where another export has the place of a pack; `BUSY` where it is
+   *   being written or removed; `EXPORT_NOT_FOUND` for packs of an instance that must not be written; `DUMP_MISSING`, `DUMP_DAMAGED` for a
+   *   pack at the source; StoreError of the target
    */
   async bring(needed: readonly NeededPacks[]): Promise<void> {
     // Packs can be large: what is refused is known before any of them is sent.
@@ -178,12 +181,20 @@ export class BroughtPacks implements AsyncDisposable {
     const found = await lookAtPlace(target, needed, { signal });
     if (found.state === 'export') {
       const there = new Set(ownObjects(found.manifest).map(textOf));
-      if (!needed.packs.every((pack) => there.has(textOf(pack)))) throw otherExport(target, referenceOf(needed));
+      if (!needed.packs.every((pack) => there.has(textOf(pack)))) throw await this.#otherPacks(needed, found.manifest);
       return { state: 'export' };
     }
     this.#assertMayBring(needed);
     assertClaimable(target, found, referenceOf(needed));
     return { state: 'absent', found };
+  }
+
+  /** The target has an export that lacks packs: another one under this id, unless it is of the same run, as far as the source knows. */
+  async #otherPacks(needed: NeededPacks, there: Manifest): Promise<GantryError> {
+    const { source, target, storedInAnotherWay, signal } = this.#o;
+    const error = otherExport(target, referenceOf(needed));
+    const here = await manifestIfUsable(source, needed, { signal });
+    return here === undefined || isSameRun(here, there) ? storedInAnotherWay(error) : error;
   }
 
   /** The target has nothing of the export. */

@@ -1,6 +1,5 @@
 import type { CallOptions, Store } from '@gantry/transport';
 import { keysNotCopied, keysToCopy } from '../exports/added-keys.ts';
-import type { NeededPacks } from '../exports/brought-packs.ts';
 import { BroughtPacks, neededPacks } from '../exports/brought-packs.ts';
 import { parseClaim, removeClaim } from '../exports/claim.ts';
 import { renderExportConfig } from '../exports/config-export.ts';
@@ -130,7 +129,9 @@ async function copyObjects(
   const request = { ...claimRequest(manifest, dumps), ...(parents.length === 0 ? {} : { parents }), copies: digestText(text).sha256 };
   const options = { signal, warn: (message: string) => reporter.warn(message) };
   return await withStoreErrors(target.address, async () => {
-    await using packs = new BroughtPacks({ source, target, bringsOf, run: request, ...options });
+    const storedInAnotherWay = (error: GantryError): GantryError =>
+      manifest.sealed === undefined ? signatureLost(target, reference, error) : error;
+    await using packs = new BroughtPacks({ source, target, bringsOf, run: request, storedInAnotherWay, ...options });
     await using place =
       (await continueCopy(target, found, request, options)) ??
       new ClaimedPlace(target, {
@@ -142,7 +143,7 @@ async function copyObjects(
     reporter.stage(`copying ${reference} to ${target.address}`);
     try {
       for (const each of own) place.adopt(await packs.assertOwn(each));
-      await bringPacks(packs, needed, { manifest, reference, target });
+      await packs.bring(needed);
       const sentBytes = packs.sentBytes + (await sendObjects(way, { source, target, place, ...id }, objects));
       const sums = [...objects, ...(await writeConfig(place, manifest, { signal })), ...objectsOfOthers(manifest)];
       await place.write(SUMS_FILE, renderSha256Sums(sums), { signal });
@@ -166,27 +167,14 @@ async function copyObjects(
   });
 }
 
-/**
- * Brings the packs of others that an export needs.
- *
- * @throws as `BroughtPacks.bring`; GantryError `SIGNATURE_MISSING` where a copy by frame maps, which lost its signature, has the place of one
- */
-async function bringPacks(
-  packs: BroughtPacks,
-  needed: readonly NeededPacks[],
-  { manifest, reference, target }: Pick<CopiedManifest, 'manifest' | 'reference'> & Pick<CopyWay, 'target'>,
-): Promise<void> {
-  try {
-    await packs.bring(needed);
-  } catch (error) {
-    if (manifest.sealed !== undefined || !(error instanceof GantryError) || error.code !== 'EXPORT_EXISTS') throw error;
-    throw new GantryError('SIGNATURE_MISSING', {
-      message: `cannot copy ${reference} to ${target.address} with its signature: an export that it shares frames with is stored in another way there`,
-      hint: 'Full exports are copied with their signatures, and so are those that share frames with them. gantry consolidate with --sign and --allowed-signers makes a full export of this one.',
-      details: [error.message],
-      cause: error,
-    });
-  }
+/** What a copy fails with where one by frame maps, which lost its signature, has the place of packs that it needs. */
+function signatureLost(target: Store, reference: string, cause: GantryError): GantryError {
+  return new GantryError('SIGNATURE_MISSING', {
+    message: `cannot copy ${reference} to ${target.address} with its signature: an export that it shares frames with is stored in another way there`,
+    hint: 'Full exports are copied with their signatures, and so are those that share frames with them. Make a full export, or one of this one: gantry consolidate with --sign and --allowed-signers.',
+    details: [cause.message],
+    cause,
+  });
 }
 
 /** What lets others read a sealed export. One that is added at the same time may be missed, as labels are. */

@@ -12,6 +12,7 @@ import { DISK_BYTES, makeOperationBench } from '../../test/operation-bench.ts';
 import { get, getBytes, keysOf, put } from '../../test/sample-export.ts';
 import { watchedStore } from '../../test/watched-store.ts';
 import { identityUnsealer } from '../exports/identity-unsealer.ts';
+import { parseManifest } from '../exports/manifest.ts';
 import { removeExport } from '../exports/remove-export.ts';
 import type { Signers } from '../exports/signature.ts';
 import { mayBeAllowed } from '../exports/signer-lines.ts';
@@ -279,6 +280,32 @@ describe('a signed export', () => {
     await copyFromStore({ ...both, export: made.reference });
     const verified = await verifyExport({ store: target, export: made.reference, allowedSigners, requireSignature: true });
     expect(verified.signature).toMatchObject({ state: 'signed' });
+  });
+
+  test('is refused as what it is for something else at the place of one that it needs', async () => {
+    await using bench = await makeOperationBench({});
+    const first = await makeSigned(bench, { incremental: true });
+    const last = await makeSigned(bench, { incremental: true });
+    const target = new MemoryStore();
+    await initializeStore(target);
+    const signers = { allowedSigners, requireSignature: true };
+    const copying = (): Promise<unknown> => copyFromStore({ source: bench.store, export: last.reference, target, targetSigners: signers });
+    const key = `${first.prefix}manifest.json`;
+    const text = await get(bench.store, key);
+    const sha256 = parseManifest(text, key).dumps[0]?.sha256 ?? expect.fail();
+    const inAnotherWay = text.replaceAll(sha256, 'ab'.repeat(32));
+    const ofAnotherRun = inAnotherWay.replace(/"ended": "[^"]+"/, '"ended": "2020-01-01T00:00:00.000Z"');
+    const expectRefused = async (manifest: string, code: string): Promise<void> => {
+      await put(target, key, manifest);
+      await expect(copying()).rejects.toMatchObject({ code });
+      expect(await keysOf(target)).toEqual([key]);
+    };
+    await expectRefused('{}', 'EXPORT_EXISTS');
+    await expectRefused(ofAnotherRun, 'EXPORT_EXISTS');
+    await expectRefused(inAnotherWay, 'SIGNATURE_MISSING');
+    // The source has its packs alone: which run it was cannot be known any more.
+    await removeExport(bench.store, first.reference);
+    await expectRefused(inAnotherWay, 'SIGNATURE_MISSING');
   });
 
   test('that is forged or changed on the way is not copied where the target takes only signed ones', async () => {
