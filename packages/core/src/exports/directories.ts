@@ -150,7 +150,7 @@ function toDirectories(gathered: {
 
 const OWN_SIGNS = [MANIFEST_FILE, CLAIM_FILE, REMOVED_FILE];
 
-/** A store may also contain directories with other files. */
-function isExport({ id, files }: ExportDirectory): boolean {
+/** Whether a directory is one of an export: a store may also contain directories with other files. */
+export function isExport({ id, files }: Pick<ExportDirectory, 'id' | 'files'>): boolean {
   return files.has(CONFIG_FILE) || (id !== GANETI_ID && (OWN_SIGNS.some((name) => files.has(name)) || parseExportId(id) !== undefined));
 }

@@ -72,7 +72,8 @@ async function findNewest(
   });
 }
 
-function looksComplete({ files }: ExportDirectory): boolean {
+/** Whether a directory has what makes it an export: a manifest, or the description that Ganeti writes. */
+export function looksComplete({ files }: Pick<ExportDirectory, 'files'>): boolean {
   return files.has(MANIFEST_FILE) || (files.has(CONFIG_FILE) && !files.has(CLAIM_FILE) && !files.has(SUMS_FILE));
 }
 

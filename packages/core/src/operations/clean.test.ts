@@ -140,9 +140,24 @@ test('an export whose claim a clean took that was killed after that is named wit
   const said: string[] = [];
   const onEvent = (event: GantryEvent): void => void (event.type === 'warning' && said.push(event.message));
   expect(await cleanUp({ store: bench.store, stateDirectory, exports, onEvent })).toEqual([]);
-  expect(said).toEqual([expect.stringContaining(`remove it with: gantry remove ${bench.store.address} ${NAME}@${ID}`)]);
+  const command = `Once its writer has ended, and it is not needed, remove it with: gantry remove ${bench.store.address} ${NAME}@${ID}`;
+  expect(said).toEqual([expect.stringContaining(command)]);
   await removeExport(bench.store, `${NAME}@${ID}`);
   expect(await left(bench.store)).toEqual([]);
+});
+
+test.each([
+  ['of other files', 'pictures', ['logo.png']],
+  ['of an export that Ganeti made', ID, ['config.ini', 'disk0.img']],
+])('no command is named that removes a directory %s', async (_what, id, names) => {
+  const store = new MemoryStore();
+  await using bench = await makeOperationBench({ store });
+  await bench.exportDisks();
+  for (const name of names) await put(store, `${NAME}/${id}/${name}`, name);
+  const said: string[] = [];
+  const onEvent = (event: GantryEvent): void => void (event.type === 'warning' && said.push(event.message));
+  await cleanUp({ store, stateDirectory: bench.directory.file('state'), exports: [`${NAME}@${id}`], onEvent });
+  expect(said).toEqual([`${NAME}@${id} is not an unfinished export of ${store.address}: nothing to remove`]);
 });
 
 test('what was left behind beside a complete export is called that', async () => {

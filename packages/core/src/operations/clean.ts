@@ -1,8 +1,9 @@
 import type { Store } from '@gantry/transport';
 import type { UnfinishedExport } from '../exports/unfinished.ts';
-import { isRemoved, readDirectory } from '../exports/directories.ts';
+import { isExport, isRemoved, readDirectory } from '../exports/directories.ts';
 import { GANETI_ID, isReferencePart } from '../exports/export-id.ts';
-import { CLAIM_FILE, MANIFEST_FILE } from '../exports/layout.ts';
+import { looksComplete } from '../exports/find-export.ts';
+import { CLAIM_FILE } from '../exports/layout.ts';
 import { withStoreErrors } from '../exports/store-errors.ts';
 import { clearUnfinished, findUnfinished } from '../exports/unfinished.ts';
 import type { OperationOptions } from '../report/reporter.ts';
@@ -72,10 +73,10 @@ async function whyNotCleared(store: Store, asked: string, signal: AbortSignal): 
   if (more.length > 0 || id === GANETI_ID || !isReferencePart(instance) || !isReferencePart(id)) return `${what}: nothing to remove`;
   const directory = await withStoreErrors(store.address, () => readDirectory(store, { instance, id }, { signal }));
   const { files } = directory;
-  const isAnother = [MANIFEST_FILE, CLAIM_FILE].some((name) => files.has(name)) || isRemoved(directory);
-  if (files.size === 0 || isAnother) return `${what}: nothing to remove`;
+  const isAnother = files.has(CLAIM_FILE) || looksComplete(directory) || isRemoved(directory);
+  if (files.size === 0 || isAnother || !isExport(directory)) return `${what}: nothing to remove`;
   const command = `gantry remove ${quoteWord(store.address)} ${quoteWord(asked)}`;
-  return `${what}: it has neither a claim nor a manifest, so it is listed as damaged. Once it is not needed, remove it with: ${command}`;
+  return `${what}: it has neither a claim nor a manifest, so it is listed as damaged. Once its writer has ended, and it is not needed, remove it with: ${command}`;
 }
 
 function kindOf({ complete, removed }: UnfinishedExport): string {
