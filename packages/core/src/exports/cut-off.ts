@@ -1,6 +1,6 @@
 import type { CallOptions, Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
-import { parseClaim, readClaimText } from './claim.ts';
+import { parseClaim, readClaimText, removeClaim } from './claim.ts';
 import type { CutOffDisk, CutOffMap, CutOffRecord } from './cut-off-maps.ts';
 import { readCutOffDisk, renderCutOff } from './cut-off-maps.ts';
 import type { ExportDirectory } from './directories.ts';
@@ -82,6 +82,8 @@ export async function keepUnfinished(
   const names = (await Array.fromAsync(store.list(prefix, options))).map(({ key }) => key.slice(prefix.length));
   const kept = keptNames(names);
   if (kept.size === 0 || names.includes(MANIFEST_FILE)) return 'nothing';
+  // While packs were read, a clean elsewhere may have taken the claim, and another run the place.
+  if (unfinished.claim === undefined || (await readClaimText(store, prefix, options)) !== unfinished.claim) return 'nothing';
   await store.clear(
     unfinished.pending.map(({ token }) => token),
     { ...options, keys: unfinished.pending.map(({ key }) => key) },
@@ -90,7 +92,7 @@ export async function keepUnfinished(
   await removeFiles(store, place, rest, options);
   const maps = await digestMaps(store, prefix, [...kept].filter(isMapName), options);
   if (!(await markCutOff(store, place, { runId, recipients: claim?.recipients, maps }, options))) return 'nothing';
-  await store.remove([claimKey], options);
+  await removeClaim(store, prefix, unfinished.claim, options);
   return 'kept';
 }
 
