@@ -8,7 +8,7 @@ import type { Listing } from '../../test/histories.ts';
 import { Killed, Stage, stagedStore } from '../../test/histories.ts';
 import { diskOf, exportBySink, readSinkExport } from '../../test/sink-export.ts';
 import { objectsOfOthers, ownObjects } from '../exports/export-objects.ts';
-import { CLAIM_FILE, isUnusedMark, MANIFEST_FILE, REMOVED_FILE, SEALED_PART_FILE } from '../exports/layout.ts';
+import { BROUGHT_PART_FILE, CLAIM_FILE, isUnusedMark, MANIFEST_FILE, REMOVED_FILE, SEALED_PART_FILE } from '../exports/layout.ts';
 import type { Manifest } from '../exports/manifest.ts';
 import { parseManifest } from '../exports/manifest.ts';
 import { packsInUse } from '../exports/pack-uses.ts';
@@ -234,10 +234,9 @@ class Side {
       const name = key.slice(place.length + 1).replace(/\.unused$/, '');
       const isUsed = (name: string): boolean => uses.has({ instance, exportId, name });
       const inDirectory = [...this.memory.objects.keys()].filter((other) => directoryOf(other) === place);
-      const expected =
-        name === REMOVED_FILE || name === SEALED_PART_FILE
-          ? inDirectory.some((other) => isUsed(other.slice(place.length + 1)))
-          : isUsed(name);
+      const expected = [REMOVED_FILE, SEALED_PART_FILE, BROUGHT_PART_FILE].includes(name)
+        ? inDirectory.some((other) => isUsed(other.slice(place.length + 1)))
+        : isUsed(name);
       expect(expected, key).toBe(true);
     }
   }
