@@ -305,18 +305,14 @@ async function report(queue: FleetQueue, entry: LedgerEntry, verdict: Verdict): 
   }
 }
 
-/** How long `gantry run` may take from its call until it calculates with the age of exports, s. */
-const AGE_MARGIN_SECONDS = 5;
-
 /**
  * How `gantry run` is called. What a user asked for is an export that is newer than that, also outside of the window: an earlier attempt may
- * have made it, in the second in which it was asked for too, as exports know theirs in whole seconds.
+ * have made it. Never one that began before, so the age is rounded down: one of the second in which it was asked for is made again.
  */
 function argumentsOf({ policy, instance, asked }: JobData, now: Date): readonly string[] {
   const call = ['run', policy, '--instance', instance, '--exports-only'];
   if (asked === undefined) return [...call, '--quiet', '--json'];
-  const askedSecond = Math.floor(Date.parse(asked) / 1000);
-  const seconds = AGE_MARGIN_SECONDS + Math.max(0, Math.ceil(now.getTime() / 1000 - askedSecond));
+  const seconds = Math.max(1, Math.floor((now.getTime() - Date.parse(asked)) / 1000));
   return [...call, '--ignore-window', '--skip-newer', `${seconds}s`, '--quiet', '--json'];
 }
 
