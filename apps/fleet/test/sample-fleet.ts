@@ -27,6 +27,11 @@ function done(instance: string, node: string, plain: number, [began, took]: read
 
 const MESSAGE = 'vault does not answer: connect ECONNREFUSED 192.0.2.7:22';
 
+function failed(instance: string, node: string, [began, ended]: readonly [number, number]): FleetJob {
+  const output = { outcome: 'failed', code: 'STORE_UNAVAILABLE', message: MESSAGE } as const;
+  return job(instance, node, { state: 'failed', attempts: 4, startedOn: hours(began), endedOn: hours(ended), output });
+}
+
 const JOBS: readonly FleetJob[] = [
   job('db1.example.com', 'node1', {
     state: 'running',
@@ -47,20 +52,8 @@ const JOBS: readonly FleetJob[] = [
   job('test.example.com', 'node3', { startAfter: hours(-0.5) }),
   job('build.example.com', 'node2', { startAfter: hours(0.4) }),
   job('chat.example.com', 'node1', { startAfter: hours(0.7) }),
-  job('mail.example.com', 'node3', {
-    state: 'failed',
-    attempts: 4,
-    startedOn: hours(-1),
-    endedOn: hours(-0.9),
-    output: { outcome: 'failed', code: 'STORE_UNAVAILABLE', message: MESSAGE },
-  }),
-  job('news.example.com', 'node3', {
-    state: 'failed',
-    attempts: 4,
-    startedOn: hours(-0.9),
-    endedOn: hours(-0.8),
-    output: { outcome: 'failed', code: 'STORE_UNAVAILABLE', message: MESSAGE },
-  }),
+  failed('mail.example.com', 'node3', [-1, -0.9]),
+  failed('news.example.com', 'node3', [-0.9, -0.8]),
 ];
 
 /** A fleet of three nodes in a night, which is made up: something of everything. */

@@ -64,6 +64,7 @@ export type { GantryErrorCode, GantryErrorDetails } from './report/errors.ts';
 export { asFirstError } from './report/first-error.ts';
 export { ERROR_EXIT_CODES, GantryError } from './report/errors.ts';
 export { ERROR_MEANINGS } from './report/error-meanings.ts';
+export { errorText } from './report/error-text.ts';
 export type { DiskPhase, EventListener, GantryEvent, OperationName, PlanCheck, PlannedTarget, WritePlan } from './report/events.ts';
 export type { ExportRequest, ExportResult, IncrementResult } from './operations/export.ts';
 export type { StoreOutcome } from './flow/store-outcomes.ts';

@@ -22,3 +22,16 @@ function textOf(part: Part): string {
 function escape(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;').replaceAll("'", '&#39;');
 }
+
+/** The figures at the top of a page, each with its name, in the order that is given. `PAGE_STYLE` has their style. */
+export function figureList(figures: readonly (readonly [string, string])[]): Html {
+  return html`<dl class="figures">
+    ${figures.map(
+      ([name, value]) =>
+        html`<div>
+          <dt>${name}</dt>
+          <dd>${value}</dd>
+        </div>`,
+    )}
+  </dl>`;
+}

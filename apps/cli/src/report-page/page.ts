@@ -1,4 +1,4 @@
-import { formatAge, formatBytes, html, Html } from '@gantry/programs';
+import { figureList, formatAge, formatBytes, html, Html } from '@gantry/programs';
 import { growth, rangeOf, sizes, SIZES, timeline } from './charts.ts';
 import type { ChartSize } from './charts.ts';
 import { legend, lines } from './legend.ts';
@@ -58,15 +58,7 @@ function figures({ stores, now }: Report, instances: readonly ReportedInstance[]
     ['Without a complete export', String(without)],
     ['Oldest last export', oldest === undefined ? '–' : formatAge(now.getTime() - oldest.getTime())],
   ];
-  return html`<dl class="figures">
-    ${all.map(
-      ([name, value]) =>
-        html`<div>
-          <dt>${name}</dt>
-          <dd>${value}</dd>
-        </div>`,
-    )}
-  </dl>`;
+  return figureList(all);
 }
 
 function charts(report: Report, instances: readonly ReportedInstance[]): Html {

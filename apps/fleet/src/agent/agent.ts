@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { asFirstError, GantryError, pause } from '@gantry/core';
+import { asFirstError, errorText, GantryError, pause } from '@gantry/core';
 import type { Attempt, FleetQueue } from '../queue/fleet-queue.ts';
 import { LEASE_SECONDS } from '../queue/fleet-queue.ts';
 import type { JobData, Progress } from '../queue/form.ts';
@@ -232,7 +232,7 @@ export class Agent {
     try {
       started = await startExport({ command: [...command, ...argumentsOf(entry.data, new Date())], env, ...ledger.outputs(entry.id) });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorText(error);
       await this.#note({ ...entry, verdict: notStarted(`cannot start ${command[0] ?? 'gantry'}: ${reason}`) });
       return;
     }

@@ -1,7 +1,7 @@
 import { readdir, readFile, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Lock } from '@gantry/core';
-import { GantryError, makeDirectoryDurably, openStateDirectory, replaceFile, tryLock } from '@gantry/core';
+import { errorText, GantryError, makeDirectoryDurably, openStateDirectory, replaceFile, tryLock } from '@gantry/core';
 import { z } from 'zod';
 import { fleetDirectory } from '../queue/open-embedded.ts';
 import type { Attempt } from '../queue/fleet-queue.ts';
@@ -157,7 +157,7 @@ export class Ledger implements AsyncDisposable {
       await done;
     } catch (error) {
       this.#hasFailed = true;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorText(error);
       // Without the path: a temporary file has another name each time, and a lasting failure is to be one message.
       const message = `cannot write the ledger of the agent in ${this.#directory}: ${reason.replace(/, \w+ '.*$/s, '')}`;
       throw new GantryError('STATE_UNUSABLE', { message, hint: 'Free space on its file system, or see dmesg.', cause: error });

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { once } from 'node:events';
 import { BlockList, isIP } from 'node:net';
-import { GantryError, openStateDirectory } from '@gantry/core';
+import { errorText, GantryError, openStateDirectory } from '@gantry/core';
 import type { Context } from '../command-line/context.ts';
 import { configurationOf } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
@@ -59,7 +59,7 @@ export async function runWeb(context: Context, options: WebCommandOptions): Prom
     // It does not know of the certificate.
     output.note(`the pages of the fleet are at ${certificate === undefined ? address : address.replace(/^http:/, 'https:')}`);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     throw new GantryError('PLATFORM', { message: `cannot serve the pages of the fleet: ${reason}`, cause: error });
   }
   if (!signal.aborted) await once(signal, 'abort');

@@ -3,7 +3,7 @@ import { chmod, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { createConnection, createServer } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { asFirstError, GantryError } from '@gantry/core';
+import { errorText, GantryError } from '@gantry/core';
 import { z } from 'zod';
 import type { FleetQueue } from '../queue/fleet-queue.ts';
 import type { Request } from './requests.ts';
@@ -47,8 +47,7 @@ async function answerOn(socket: Socket, queue: FleetQueue): Promise<void> {
     const result = await answer(queue, request.parse(JSON.parse(asked)));
     socket.end(JSON.stringify({ ok: result }));
   } catch (error) {
-    const first = asFirstError(error);
-    socket.end(JSON.stringify({ failed: first instanceof Error ? first.message : String(first) }));
+    socket.end(JSON.stringify({ failed: errorText(error) }));
   }
 }
 
@@ -71,7 +70,7 @@ export async function askControl(path: string, asked: Request): Promise<{ readon
     if ('failed' in parsed) throw new Error(parsed.failed);
     return { answer: parsed.ok };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     throw new GantryError('QUEUE_UNAVAILABLE', { message: `the agent of this machine did not answer: ${reason}`, cause: error });
   }
 }

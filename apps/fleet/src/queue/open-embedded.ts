@@ -1,7 +1,7 @@
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PGlite } from '@electric-sql/pglite';
-import { asFirstError, GantryError, makeDirectoryDurably, openStateDirectory, tryLock } from '@gantry/core';
+import { errorText, GantryError, makeDirectoryDurably, openStateDirectory, tryLock } from '@gantry/core';
 import { fromPglite, PgBoss } from 'pg-boss';
 import { FleetQueue, MONITOR_INTERVAL_SECONDS } from './fleet-queue.ts';
 import { JOBS_SCHEMA } from './names.ts';
@@ -67,7 +67,7 @@ async function openOrMake(directory: string, options: DatabaseOptions): Promise<
  * @throws GantryError `STATE_UNUSABLE`
  */
 async function makeAnew(directory: string, error: unknown, options: DatabaseOptions): Promise<FleetQueue> {
-  const reason = reasonOf(error);
+  const reason = errorText(error);
   await assertNotTheHost(directory, reason);
   options.warn(`the embedded queue is damaged, and made anew: ${reason}`);
   const { made, aside, older } = besides(directory);
@@ -102,16 +102,11 @@ async function makeClosed(directory: string, reason: string, { warn }: DatabaseO
     await queue[Symbol.asyncDispose]();
   } catch (error) {
     await rm(directory, { recursive: true, force: true }).catch(() => undefined);
-    const message = `cannot open the embedded queue: ${reason}; nor can another one be made: ${reasonOf(error)}`;
+    const message = `cannot open the embedded queue: ${reason}; nor can another one be made: ${errorText(error)}`;
     const hint =
       'It stays as it is. Check that gantry-fleet is whole and of the right version, and the file system of its state directory.';
     throw new GantryError('STATE_UNUSABLE', { message, hint, cause: error });
   }
-}
-
-function reasonOf(error: unknown): string {
-  const first = asFirstError(error);
-  return first instanceof Error ? first.message : String(first);
 }
 
 async function isThere(path: string): Promise<boolean> {
@@ -137,7 +132,7 @@ async function assertNotTheHost(directory: string, reason: string): Promise<void
     await file.write(Buffer.alloc(PROBE_BYTES));
     await file.sync();
   } catch (error) {
-    const message = `cannot open the embedded queue: ${reason}; nor can files be written beside it: ${reasonOf(error)}`;
+    const message = `cannot open the embedded queue: ${reason}; nor can files be written beside it: ${errorText(error)}`;
     throw new GantryError('STATE_UNUSABLE', { message, hint: 'Free space on its file system, or see dmesg.', cause: error });
   } finally {
     await rm(path, { force: true });

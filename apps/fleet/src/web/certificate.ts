@@ -5,7 +5,7 @@ import type { Server } from 'node:https';
 import { createServer } from 'node:https';
 import type { SecureContextOptions } from 'node:tls';
 import { createSecureContext } from 'node:tls';
-import { GantryError } from '@gantry/core';
+import { errorText, GantryError } from '@gantry/core';
 
 /** What renews a certificate does so weeks before it ends. */
 const REFRESH_INTERVAL_MS = 60_000;
@@ -61,7 +61,7 @@ export class CertificateFiles {
       try {
         await this.refresh();
       } catch (error) {
-        failed = error instanceof Error ? error.message : String(error);
+        failed = errorText(error);
       }
       if (failed !== undefined && failed !== noted) note(`${failed}; the certificate of before is served further`);
       noted = failed;
@@ -94,6 +94,6 @@ async function readPem(certFile: string, keyFile: string): Promise<Pem> {
 }
 
 function unusable(what: string, cause: unknown): GantryError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = errorText(cause);
   return new GantryError('USAGE', { message: `${what}: ${reason}`, hint: 'Each is a file in PEM, the key without a passphrase.', cause });
 }

@@ -1,7 +1,7 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { GantryError, replaceFile } from '@gantry/core';
+import { errorText, GantryError, replaceFile } from '@gantry/core';
 
 /*
  * The password of the page is in a file of one line, from which it cannot be read: `scrypt:N:r:p:SALT:KEY`, with the cost of scrypt
@@ -52,7 +52,7 @@ export async function readPasswordFile(path: string): Promise<string> {
     line = (await readFile(path, 'utf8')).trim();
   } catch (error) {
     if (error instanceof GantryError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     throw new GantryError('USAGE', { message: `cannot read the password file: ${reason}`, hint, cause: error });
   }
   if (FORM.test(line)) return line;

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
-import { asFirstError, GantryError } from '@gantry/core';
+import { asFirstError, errorText, GantryError } from '@gantry/core';
 import { prometheusText } from '@gantry/programs';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { fastify } from 'fastify';
@@ -105,7 +105,7 @@ async function answerFailure(error: unknown, reply: FastifyReply, note: WebOptio
       .send(problemPage(`${error.message} [${error.code}]`, error.hint));
   }
   const status = error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 500;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorText(error);
   if (status >= 500) note(`a page failed: ${message}`);
   return await reply
     .code(status)

@@ -7,6 +7,7 @@ import type { ExportDirectory } from './directories.ts';
 import { isCutOff, placeOf, readAllDirectories } from './directories.ts';
 import { compareExportIds, exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import { CLAIM_FILE, CUT_OFF_FILE, isMapName, mapFileName, MANIFEST_FILE } from './layout.ts';
+import { namesBelow } from './names-below.ts';
 import { PackDigests } from './pack-digests.ts';
 import { orNothing } from './or-nothing.ts';
 import { lockPlace } from './place-lock.ts';
@@ -79,7 +80,7 @@ export async function keepUnfinished(
   // What a copy has brought, the next copy goes on with. What is encrypted, this host cannot read.
   const isReadBack = readBack && claim !== undefined && claim.copies === undefined && claim.recipients === undefined;
   if (isReadBack && !(await salvagePacks(store, place, unfinished.pending, options))) return 'later';
-  const names = (await Array.fromAsync(store.list(prefix, options))).map(({ key }) => key.slice(prefix.length));
+  const names = [...(await namesBelow(store, prefix, options))];
   const kept = keptNames(names);
   if (kept.size === 0 || names.includes(MANIFEST_FILE)) return 'nothing';
   // While packs were read, a clean elsewhere may have taken the claim, and another run the place.

@@ -6,6 +6,7 @@ import { readClaimText, removeClaim } from './claim.ts';
 import { isRetired } from './directories.ts';
 import { exportPrefix, formatExportReference } from './export-id.ts';
 import { CLAIM_FILE, MANIFEST_FILE } from './layout.ts';
+import { namesBelow } from './names-below.ts';
 import { withdrawExport } from './remove-export.ts';
 import { removeFiles } from './remove-files.ts';
 import { writeText } from './small-object.ts';
@@ -151,8 +152,7 @@ export class HeldClaim {
     if (!this.#store.capabilities.createOnly) return;
     const signal = AbortSignal.timeout(CLAIM_AGAIN_MS);
     try {
-      const files = new Set<string>();
-      for await (const { key } of this.#store.list(this.prefix, { signal })) files.add(key.slice(this.prefix.length));
+      const files = await namesBelow(this.#store, this.prefix, { signal });
       if (files.size === 0 || isRetired(files) || [CLAIM_FILE, MANIFEST_FILE].some((name) => files.has(name))) return;
       await writeText(this.#store, `${this.prefix}${CLAIM_FILE}`, this.#claim.text, { signal, ifExists: 'fail' });
     } catch {

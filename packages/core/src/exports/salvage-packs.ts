@@ -10,6 +10,7 @@ import { placeOf } from './directories.ts';
 import { exportPrefix } from './export-id.ts';
 import { renderFrameMap } from './frame-map-text.ts';
 import { mapFileName } from './layout.ts';
+import { namesBelow } from './names-below.ts';
 import type { Place } from './removed.ts';
 import { asyncOf, PassedBytes } from './sealing.ts';
 
@@ -33,10 +34,10 @@ export async function salvagePacks(
 ): Promise<boolean> {
   if (!(await salvageWrites(store, place, pending, options))) return false;
   const prefix = exportPrefix(place.instance, place.id);
-  const names = (await Array.fromAsync(store.list(prefix, options))).map(({ key }) => key.slice(prefix.length));
+  const names = await namesBelow(store, prefix, options);
   for (const name of names) {
     const pack = parsePackName(name);
-    if (pack === undefined || names.includes(mapFileName(pack.disk))) continue;
+    if (pack === undefined || names.has(mapFileName(pack.disk))) continue;
     try {
       await writeMap(store, place, pack, options);
     } catch (error) {

@@ -4,6 +4,7 @@ import { claimOwner, claimText, parseClaim, readClaimText, removeClaim } from '.
 import { isRetired, placeOf, readDirectories } from './directories.ts';
 import { exportPrefix, formatExportReference, GANETI_ID } from './export-id.ts';
 import { BROUGHT_FILES, CLAIM_FILE, isUnusedMark, MANIFEST_FILE, mayBePack } from './layout.ts';
+import { namesBelow } from './names-below.ts';
 import { lockPlace } from './place-lock.ts';
 import { withStoreErrors } from './store-errors.ts';
 import { assertStoreFormat } from './store-marker.ts';
@@ -178,13 +179,6 @@ async function clearClaimed(store: Store, prefix: string, unfinished: Unfinished
   // which could not remove what it had written.
   if (unfinished.owner !== 'unknown' && unfinished.claim !== undefined) await removeClaim(store, prefix, unfinished.claim, options);
   return complete && !unfinished.complete ? 'complete' : 'cleared';
-}
-
-/** The names of what is in the directory of an export. */
-async function namesBelow(store: Store, prefix: string, options: CallOptions): Promise<ReadonlySet<string>> {
-  const names = new Set<string>();
-  for await (const { key } of store.list(prefix, options)) names.add(key.slice(prefix.length));
-  return names;
 }
 
 /** Whether a run has claimed a place between two listings, or what it wrote has become complete. */

@@ -1,4 +1,4 @@
-import { formatAge, formatBytes, formatDuration, Html, html } from '@gantry/programs';
+import { figureList, formatAge, formatBytes, formatDuration, Html, html } from '@gantry/programs';
 import { planHealth } from '../../planner/health.ts';
 import { subjectKey } from '../../planner/job.ts';
 import type { FleetJob } from '../../queue/records.ts';
@@ -47,15 +47,7 @@ function figures({ status, good }: Measured, newest: readonly FleetJob[], late: 
     ['Late', String(late)],
     ['Nodes', String(status.nodes.length)],
   ];
-  return html`<dl class="figures">
-    ${all.map(
-      ([name, value]) =>
-        html`<div>
-          <dt>${name}</dt>
-          <dd>${value}</dd>
-        </div>`,
-    )}
-  </dl>`;
+  return figureList(all);
 }
 
 function running({ status, good, now }: Measured): Html {
