@@ -6,6 +6,7 @@ import { Memory, MemoryStore } from '@gantry/transport/testing';
 import { makeRandomFile, makeSparseFile } from '@gantry/testkit';
 import { describe, expect, test } from 'vitest';
 
+import { cutWhenStored } from '../../test/cut-when-stored.ts';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { makeOperationBench } from '../../test/operation-bench.ts';
 import { get, put } from '../../test/sample-export.ts';
@@ -73,25 +74,10 @@ async function keysOf(store: Store): Promise<readonly string[]> {
   return (await Array.fromAsync(store.list(''))).map(({ key }) => key);
 }
 
-/** The parts of a request that is aborted as soon as this many bytes are in the store: how far it has read then is chance. */
-function cutAt(bench: Bench, bytes: number, atThatMoment: () => void = () => {}): Pick<ExportRequest, 'signal' | 'store'> {
-  const cut = new AbortController();
-  let stored = 0;
-  const alter = (_key: string, chunk: Uint8Array): Uint8Array => {
-    if (stored >= bytes && !cut.signal.aborted) {
-      atThatMoment();
-      cut.abort(new Error('cut off'));
-    }
-    stored += chunk.length;
-    return chunk;
-  };
-  return { signal: cut.signal, store: watchedStore(bench.store, { alter }) };
-}
-
 describe('an incremental export that is cut off', () => {
   test('leaves what it has stored for the next one, also the first of a lineage; nothing is stored twice', async () => {
     await using bench = await openBench();
-    await expect(bench.attempt(cutAt(bench, DISK_BYTES / 2))).rejects.toThrow('cut off');
+    await expect(bench.attempt(cutWhenStored(bench.store, DISK_BYTES / 2))).rejects.toThrow('cut off');
     expect(await bench.names()).toEqual(['gantry-store.json', 'cut-off.json', 'disk0.map', 'disk0.zst', 'removed.json']);
     const result = await bench.attempt();
     expect(bench.said).toEqual([expect.stringMatching(/^disk 0: going on with what \S+, which was cut off, has stored$/)]);
@@ -110,7 +96,7 @@ describe('an incremental export that is cut off', () => {
     await using bench = await openBench();
     const first = await bench.attempt();
     for (const path of bench.paths) await makeRandomFile(path, DISK_BYTES, 'another');
-    for (const part of [0.3, 0.3]) await expect(bench.attempt(cutAt(bench, part * DISK_BYTES))).rejects.toThrow('cut off');
+    for (const part of [0.3, 0.3]) await expect(bench.attempt(cutWhenStored(bench.store, part * DISK_BYTES))).rejects.toThrow('cut off');
     const left = (await Array.fromAsync(surveyStore(bench.store))).flat();
     expect(left.filter(({ state }) => state === 'unrelated')).toHaveLength(2);
     const result = await bench.attempt();
@@ -123,7 +109,7 @@ describe('an incremental export that is cut off', () => {
 
   test('is passed over if its frame map is not what it was', async () => {
     await using bench = await openBench();
-    await expect(bench.attempt(cutAt(bench, DISK_BYTES / 2))).rejects.toThrow('cut off');
+    await expect(bench.attempt(cutWhenStored(bench.store, DISK_BYTES / 2))).rejects.toThrow('cut off');
     const key = (await keysOf(bench.store)).find((each) => each.endsWith('/disk0.map')) ?? '';
     const map = await get(bench.store, key);
     // It is still a valid map, of the same size.
@@ -145,7 +131,7 @@ describe('an incremental export that is cut off', () => {
 
   test('can be forgotten by removing what is left of it', async () => {
     await using bench = await openBench();
-    await expect(bench.attempt(cutAt(bench, DISK_BYTES / 2))).rejects.toThrow('cut off');
+    await expect(bench.attempt(cutWhenStored(bench.store, DISK_BYTES / 2))).rejects.toThrow('cut off');
     const [instance, id] = (await keysOf(bench.store)).find((key) => key.endsWith('cut-off.json'))?.split('/') ?? [];
     await removeExport(bench.store, `${instance}@${id}`);
     expect(await bench.names()).toEqual(['gantry-store.json']);
@@ -154,7 +140,7 @@ describe('an incremental export that is cut off', () => {
   test('leaves nothing if it had stored nothing, or was not incremental', async () => {
     await using bench = await openBench();
     await expect(bench.attempt({ signal: AbortSignal.abort(new Error('at once')) })).rejects.toThrow('at once');
-    await expect(bench.attempt({ ...cutAt(bench, DISK_BYTES / 2), incremental: false })).rejects.toThrow('cut off');
+    await expect(bench.attempt({ ...cutWhenStored(bench.store, DISK_BYTES / 2), incremental: false })).rejects.toThrow('cut off');
     expect((await bench.names()).filter((name) => name !== 'gantry-store.json')).toEqual([]);
   });
 });
@@ -179,7 +165,7 @@ function afterKill({ objects, unfinished }: Memory, lostBytes = 0): Memory {
 /** Exports until this many bytes are in the store, and is killed then. */
 async function killedAt(bench: Bench, bytes: number, request: Parameters<Bench['attempt']>[0] = {}, lostBytes = 0): Promise<Memory> {
   const left: Memory[] = [];
-  const cut = cutAt(bench, bytes, () => left.push(afterKill(bench.memory, lostBytes)));
+  const cut = cutWhenStored(bench.store, bytes, () => left.push(afterKill(bench.memory, lostBytes)));
   await expect(bench.attempt({ ...request, ...cut })).rejects.toThrow('cut off');
   return left[0] ?? expect.fail('it was not killed');
 }
