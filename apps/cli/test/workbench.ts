@@ -117,7 +117,8 @@ export async function makeWorkbench(env: Readonly<Record<string, string>> = {}):
   };
 }
 
-async function filesBelow(directory: string): Promise<readonly string[]> {
+/** Paths of the files in a directory and below, in order; none if there is no such directory. */
+export async function filesBelow(directory: string): Promise<readonly string[]> {
   try {
     const entries = await readdir(directory, { recursive: true, withFileTypes: true });
     return entries
