@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import process from 'node:process';
-import { ALL_VARIANTS, makeRandomFile } from '@gantry/testkit';
+import { ALL_VARIANTS, makeRandomFile, PATIENTLY } from '@gantry/testkit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Tmux } from './tmux.ts';
 import { openTmux } from './tmux.ts';
@@ -61,11 +61,23 @@ describe.each(ALL_VARIANTS ? [40, 60, 80, 200] : [40, 200])('on a terminal of %i
   });
 });
 
+/**
+ * Waits until the bars were just drawn, and are not again for about a second: no program can know the width in which a terminal will show
+ * what it writes at the moment when that changes.
+ */
+async function nextSecond(): Promise<void> {
+  const seconds = async (): Promise<string> =>
+    /total .*no data for (?<seconds>\d+) s/.exec(await terminal.run('capture-pane', '-p'))?.groups?.['seconds'] ?? '';
+  const now = await seconds();
+  await expect.poll(seconds, PATIENTLY).not.toBe(now);
+}
+
 test('a terminal that becomes narrower and wider again shows each line once', async () => {
   await startOnTerminal(120, 24);
   await waitForFile(bench.file('os', 'slow', 'started'));
   await terminal.screen(/total .*no data/);
   for (const columns of [50, 140, 41, 90]) {
+    await nextSecond();
     await terminal.run('resize-window', '-x', String(columns), '-y', '24');
     const lines = await terminal.screen(new RegExp(`^(?=[^]*total .*no data)[^]{0,${columns * 24}}$`));
     await terminal.screen(/total .*no data for \d+ s/);

@@ -19,6 +19,7 @@ export function createHumanOutput({ stdout, stderr, quiet, live }: OutputOptions
   let timer: NodeJS.Timeout | undefined;
 
   const draw = (): void => {
+    if (timer === undefined) return;
     if (bars !== undefined) bars.draw(progress.lines({ width: bars.width(), height: bars.height() }));
     else for (const line of progress.lines()) stderr.write(`${line}\n`);
   };
@@ -27,7 +28,8 @@ export function createHumanOutput({ stdout, stderr, quiet, live }: OutputOptions
     else bars.print(safe(text));
   };
   const start = (): void => {
-    timer = setInterval(draw, bars === undefined ? LINE_INTERVAL_MS : REDRAW_INTERVAL_MS).unref();
+    // Not within the timer's turn: the signal that the terminal has another size is taken between the two.
+    timer = setInterval(() => setImmediate(draw), bars === undefined ? LINE_INTERVAL_MS : REDRAW_INTERVAL_MS).unref();
     if (bars !== undefined) stderr.on('resize', draw);
   };
   const stop = (): void => {

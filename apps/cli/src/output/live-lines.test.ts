@@ -23,6 +23,16 @@ test('redraws its lines in place, and keeps what is printed above', () => {
   expect(terminal.text).toBe('one\ntwo\n\r\u001B[2A\u001B[Jsaid\none\ntwo\n\r\u001B[2A\u001B[J');
 });
 
+test('writes nothing if its lines are as they were', () => {
+  const terminal = makeTerminal(80, 24);
+  const lines = liveLines(terminal);
+  lines.draw(['one', 'two']);
+  lines.draw(['one', 'two']);
+  expect(terminal.text).toBe('one\ntwo\n');
+  lines.draw(['one', '2']);
+  expect(terminal.text).toBe('one\ntwo\n\r\u001B[2A\u001B[Jone\n2\n');
+});
+
 test('counts the rows that its lines take after a terminal has become narrower', () => {
   const terminal = makeTerminal(80, 24);
   const lines = liveLines(terminal);

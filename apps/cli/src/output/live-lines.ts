@@ -6,7 +6,7 @@ export interface LiveLines {
   readonly width: () => number;
   /** How many lines fit. */
   readonly height: () => number;
-  /** Replaces the lines that are there. Each must fit. */
+  /** Replaces the lines that are there, unless they are the same. Each must fit. */
   readonly draw: (lines: readonly string[]) => void;
   /** Writes text that stays, above the lines, which are redrawn. */
   readonly print: (text: string) => void;
@@ -36,6 +36,8 @@ export function liveLines(terminal: Pick<WriteStream, 'columns' | 'rows' | 'writ
     width: () => columns() - 1,
     height: () => Math.max(1, (terminal.rows || DEFAULT_ROWS) - 1),
     draw: (lines) => {
+      // What is written while a terminal becomes narrower counts with the old width, and stays: so no more often than needed.
+      if (lines.length === drawn.length && lines.every((line, index) => line === drawn[index])) return;
       terminal.write(`${erase()}${render(lines)}`);
       drawn = lines;
     },
