@@ -13,6 +13,8 @@ export type { Guest, GuestOptions } from './disks/guest.ts';
 export { startGuest } from './disks/guest.ts';
 export type { Holder } from './disks/holder.ts';
 export { holdOpen, mountInNamespace } from './disks/holder.ts';
+export type { KeptDirectoryOptions } from './disks/kept-directory.ts';
+export { keptDirectory } from './disks/kept-directory.ts';
 export { useAsSwap } from './disks/swap.ts';
 export { allocatedBytes, sha256File } from './disks/measure.ts';
 export type { MountedFileSystem, MountOptions } from './disks/mounts.ts';

@@ -146,7 +146,7 @@ export async function openEmbeddedDatabase(
 ): Promise<{ readonly queue: FleetQueue; readonly database: PGlite }> {
   // Some 10 MB of WebAssembly: only where it is used.
   const { PGlite } = await import('@electric-sql/pglite');
-  const database = await PGlite.create({ dataDir: directory });
+  const database = await PGlite.create(directory);
   await using scope = new AsyncDisposableStack();
   scope.defer(() => database.close());
   const boss = new PgBoss({
