@@ -211,6 +211,9 @@ describe('disks', () => {
     await using bench = await benchWithDisk();
     const instance = await bench.describeInstance('a.example.com', { disks: ['disk.img'] });
     expectFailure(await bench.gantry('export', instance, bench.store, '--disk', '3'), 5, 'DISK_UNKNOWN', /3/);
+    // Before the store is asked for the export.
+    const nowhere = ['import', bench.store, 'b.example.com', '--to', instance, '--disk', '3'];
+    expectFailure(await bench.gantry(...nowhere), 5, 'DISK_UNKNOWN', /3/);
   });
 });
 

@@ -140,3 +140,8 @@ test('cannot be written where that is not possible, and says why', async () => {
   expect(exitCode).toBe(11);
   expect(stderr).toMatch(/cannot write .*gone\/report\.html: ENOENT/);
 });
+
+test('cannot take the place of a directory, which is found before any store is looked at', async () => {
+  const { exitCode, stderr } = await bench.gantry('report', bench.file('no-store'), '--out', bench.path);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 11, stderr: expect.stringContaining('there is something else than a regular file') });
+});

@@ -91,7 +91,7 @@ export { tryLock } from './runs/lock-file.ts';
 export { lockPolicy, tryExportPlace } from './runs/locks.ts';
 export type { StateDirectory } from './runs/state-directory.ts';
 export { openStateDirectory, stateDirectoryPath } from './runs/state-directory.ts';
-export { makeDirectoryDurably, replaceFile } from './system/durable.ts';
+export { assertReplaceable, makeDirectoryDurably, replaceFile } from './system/durable.ts';
 export { pause } from './system/pause.ts';
 export { sideBySide } from './system/side-by-side.ts';
 export { TOOL } from './report/version.ts';

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import process from 'node:process';
 import { isName, namedStore } from '@gantry/config';
-import { GantryError, listStore, replaceFile } from '@gantry/core';
+import { assertReplaceable, GantryError, listStore, replaceFile } from '@gantry/core';
 import type { ReportedStore } from '../report-page/model.ts';
 import { renderPage } from '../report-page/page.ts';
 import type { Session } from '../session.ts';
@@ -13,11 +13,15 @@ export async function run(
   [first, more]: readonly [string, readonly string[]],
   { out }: { readonly out: string },
 ): Promise<void> {
+  const path = resolve(session.cwd, out);
+  // Looking through stores may take long.
+  await writing(path, () => assertReplaceable(path));
   const named = [...new Set([first, ...more])];
   const stores: ReportedStore[] = [];
   for (const address of named) stores.push(await look(session, address));
-  const path = resolve(session.cwd, out);
-  await write(path, renderPage({ stores, host: hostname(), now: new Date() }));
+  const page = renderPage({ stores, host: hostname(), now: new Date() });
+  // Others may read it as far as the umask lets them, as with any file that a command writes.
+  await writing(path, () => replaceFile(path, page, 0o666 & ~process.umask()));
   const exports = stores.reduce((sum, store) => sum + store.exports.length, 0);
   session.output.result({ operation: 'report', file: path, stores: stores.map(({ address }) => address), exports }, path);
 }
@@ -30,10 +34,10 @@ async function look({ open, operation, signal, configuration }: Session, named: 
   return { name: isInConfiguration ? named : address, address, exports };
 }
 
-/** Others may read it as far as the umask lets them, as with any file that a command writes. */
-async function write(path: string, page: string): Promise<void> {
+/** @throws GantryError `PLATFORM` with what the work throws */
+async function writing(path: string, work: () => Promise<void>): Promise<void> {
   try {
-    await replaceFile(path, page, 0o666 & ~process.umask());
+    await work();
   } catch (error) {
     throw new GantryError('PLATFORM', {
       message: `cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`,

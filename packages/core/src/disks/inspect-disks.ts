@@ -31,7 +31,7 @@ export interface InspectedDisks {
  */
 export async function inspectDisks(instance: Instance, options: InspectDisksOptions): Promise<InspectedDisks> {
   const used = new Set(options.disks ?? instance.disks.keys());
-  assertKnown(instance, used);
+  assertDisksKnown(instance, used);
   const stats: (DiskStats | undefined)[] = [];
   for (const [index, disk] of instance.disks.entries()) {
     options.signal?.throwIfAborted();
@@ -46,7 +46,8 @@ export async function inspectDisks(instance: Instance, options: InspectDisksOpti
   };
 }
 
-function assertKnown(instance: Instance, used: ReadonlySet<number>): void {
+/** @param used disks by index @throws GantryError `DISK_UNKNOWN` for one that the instance lacks */
+export function assertDisksKnown(instance: Instance, used: Iterable<number>): void {
   const unknown = [...used].find((index) => instance.disks[index] === undefined);
   if (unknown === undefined) return;
   throw new GantryError('DISK_UNKNOWN', {

@@ -1,4 +1,4 @@
-import { lstat, mkdir, open, rmdir, statfs, unlink } from 'node:fs/promises';
+import { access, constants, lstat, mkdir, open, rmdir, stat, statfs, unlink } from 'node:fs/promises';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { GantryError } from '../report/errors.ts';
@@ -27,6 +27,20 @@ export interface ScratchOptions {
   /** What will be written to all of them, as far as that can be known, bytes. */
   readonly neededBytes: number;
   readonly run: Run;
+}
+
+/**
+ * To be called before anything is read: a directory that cannot be used must not be found out when a store was looked through.
+ *
+ * @throws GantryError `PLATFORM` where scratch disks cannot be made in it
+ */
+export async function assertScratchDirectory(directory: string): Promise<void> {
+  try {
+    if (!(await stat(directory)).isDirectory()) throw new Error('it is not a directory');
+    await access(directory, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw unusable(directory, error);
+  }
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Store } from '@gantry/transport';
+import { assertDisksKnown } from '../disks/inspect-disks.ts';
 import type { Mended } from '../disks/mend-device.ts';
 import type { StoredDump, StoredExport } from '../exports/open-export.ts';
 import { openExport } from '../exports/open-export.ts';
@@ -119,6 +120,7 @@ export function importInstance(request: ImportRequest): Promise<ImportResult> {
 async function runImport(request: ImportRequest): Promise<ImportResult> {
   const call = startCall('import', request);
   const { signal, reporter } = call;
+  assertDisksKnown(request.instance, request.disks ?? []);
   const os = await chooseOs(request.instance, 'import', request);
   const opened = request.opened ?? (await openExport(request.store, request.export, { signal }));
   await checkSigned(request, opened, { reporter, signal });

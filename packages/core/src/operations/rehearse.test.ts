@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { DISK_BYTES, makeOperationBench } from '../../test/operation-bench.ts';
 import type { OperationBench, OperationBenchOptions } from '../../test/operation-bench.ts';
 import { put } from '../../test/sample-export.ts';
+import { watchedStore } from '../../test/watched-store.ts';
 import { openExport } from '../exports/open-export.ts';
 import { lastVerification } from '../exports/verification.ts';
 import { VerificationRecords } from '../exports/verification-records.ts';
@@ -134,6 +135,23 @@ describe('the scratch directory', () => {
     const nowhere = rehearseExport({ ...options(), export: reference, directory: `${scratch}/nowhere` });
     await expect(nowhere).rejects.toMatchObject({ code: 'PLATFORM' });
     expect(await readdir(scratch)).toEqual([]);
+  });
+
+  test('is looked at before anything is read', async () => {
+    await setUp({});
+    const file = `${scratch}/file`;
+    await writeFile(file, '');
+    for (const [directory, message] of [
+      [`${scratch}/nowhere`, 'ENOENT'],
+      [file, 'it is not a directory'],
+    ] as const) {
+      const refused = { code: 'PLATFORM', message: expect.stringContaining(message) };
+      const calls: string[] = [];
+      const store = watchedStore(bench.store, { before: (call) => void calls.push(call) });
+      await expect(rehearseExport({ ...options(), store, export: 'web1', directory })).rejects.toMatchObject(refused);
+      await expect(verifyStore({ ...options(), store, rehearseIn: directory })).rejects.toMatchObject(refused);
+      expect(calls).toEqual([]);
+    }
   });
 
   test('of a rehearsal that was killed is removed by the next run, with nothing else in it', async () => {

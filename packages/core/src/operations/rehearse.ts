@@ -9,7 +9,7 @@ import { checkSigned } from '../flow/signed-import.ts';
 import { chooseOs } from '../flow/choose-os.ts';
 import { openDiskSource } from '../flow/disk-source.ts';
 import { remembering } from '../flow/remembering.ts';
-import { makeScratchDisks } from '../flow/scratch-disks.ts';
+import { assertScratchDirectory, makeScratchDisks } from '../flow/scratch-disks.ts';
 import type { Call } from '../flow/session.ts';
 import { checkSessionParameters, inspectFor, openSession, startCall } from '../flow/session.ts';
 import type { Session } from '../flow/session.ts';
@@ -77,6 +77,7 @@ export function rehearseExport(request: RehearseRequest): Promise<RehearsalResul
 async function runRehearsal(request: RehearseRequest): Promise<RehearsalResult> {
   const call = startCall('verify', request);
   const { signal, reporter } = call;
+  await assertScratchDirectory(request.directory);
   const found = await openExport(request.store, request.export, { signal });
   await checkSigned(request, found, { reporter, signal });
   assertOpened(request.store, found);

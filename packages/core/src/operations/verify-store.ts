@@ -18,6 +18,7 @@ import { VerificationRecords } from '../exports/verification-records.ts';
 import { ClosedExports } from '../flow/closed-exports.ts';
 import { countReads } from '../flow/counted-reads.ts';
 import { ProtectionGaps } from '../flow/protection-gaps.ts';
+import { assertScratchDirectory } from '../flow/scratch-disks.ts';
 import { startCall } from '../flow/session.ts';
 import type { StoreSurvey, VerifiableItem } from '../flow/verifiable.ts';
 import { depthOf, findVerifiable } from '../flow/verifiable.ts';
@@ -111,6 +112,7 @@ async function runVerify(request: VerifyStoreRequest): Promise<VerifyStoreResult
       hint: 'Use the depth stored or frames, or leave --allowed-signers and --require-signature out.',
     });
   }
+  if (request.rehearseIn !== undefined) await assertScratchDirectory(request.rehearseIn);
   await assertSigners(request);
   const records = new VerificationRecords(request.store, request.stateDirectory);
   reporter.stage(`looking through ${request.store.address}`);

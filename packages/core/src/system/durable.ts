@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename, stat, unlink } from 'node:fs/promises';
+import { access, constants, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { errnoName } from './errno-name.ts';
@@ -56,8 +56,14 @@ export async function replaceFile(path: string, text: string, mode = 0o600): Pro
   await syncDirectory(dirname(path));
 }
 
-/** Root could put a file in the place of /dev/null. */
-async function assertReplaceable(path: string): Promise<void> {
+/**
+ * Whether {@link replaceFile} can work, as far as that is known before: the directory exists and may be written to, and what is there is a
+ * file. Root could put a file in the place of /dev/null.
+ *
+ * @throws Error that says why not
+ */
+export async function assertReplaceable(path: string): Promise<void> {
+  await access(dirname(path), constants.W_OK | constants.X_OK);
   try {
     if (!(await stat(path)).isFile()) throw new Error('there is something else than a regular file');
   } catch (error) {
