@@ -4,8 +4,8 @@ import { execa } from 'execa';
 import type { Contestant, Workspace } from './contestant.ts';
 import { MIB } from './data-sets.ts';
 import { CommandFailed, measure } from './measure.ts';
-import type { Sample, Summary } from './statistics.ts';
-import { summarize } from './statistics.ts';
+import type { Added, Sample, Summary } from './statistics.ts';
+import { added, summarize } from './statistics.ts';
 
 /** The result of one contestant. */
 export interface Result {
@@ -13,6 +13,8 @@ export interface Result {
   readonly note: string | undefined;
   readonly export: Summary | undefined;
   readonly import: Summary | undefined;
+  /** What it costs above another one. */
+  readonly above?: { readonly name: string; readonly export: Added | undefined; readonly import: Added | undefined } | undefined;
   /** How many bytes its export takes on disk. */
   readonly storedBytes: number | undefined;
   /** Why there are no figures. */
@@ -62,14 +64,24 @@ export async function runContest(contestants: readonly Contestant[], options: Co
     }
   }
   await rm(join(options.directory, 'target'), { force: true });
-  return entries.map(({ contestant, exports, imports, storedBytes, failure }) => ({
-    name: contestant.name,
-    note: contestant.note,
-    export: exports.length === 0 ? undefined : summarize(exports),
-    import: imports.length === 0 ? undefined : summarize(imports),
-    storedBytes,
-    failure,
-  }));
+  return entries.map((entry) => {
+    const { contestant, exports, imports, storedBytes, failure } = entry;
+    return {
+      name: contestant.name,
+      note: contestant.note,
+      export: exports.length === 0 ? undefined : summarize(exports),
+      import: imports.length === 0 ? undefined : summarize(imports),
+      above: aboveOf(entry, entries),
+      storedBytes,
+      failure,
+    };
+  });
+}
+
+function aboveOf({ contestant, exports, imports }: Entry, entries: readonly Entry[]): Result['above'] {
+  const other = entries.find((entry) => entry.contestant.name === contestant.above);
+  if (other === undefined) return undefined;
+  return { name: other.contestant.name, export: added(exports, other.exports), import: added(imports, other.imports) };
 }
 
 async function runOnce(entry: Entry, { withImports }: ContestOptions): Promise<void> {

@@ -19,6 +19,8 @@ export interface Contestant {
   readonly export: (workspace: Workspace) => string;
   /** Undefined if the tool cannot import. Runs in the directory of the last export. */
   readonly import?: (workspace: Workspace) => string;
+  /** The name of another one: what this one costs above it is shown too, by runs of the same round. */
+  readonly above?: string;
   /** Whether the tool is so slow and steady that one run is enough. */
   readonly once?: boolean;
   readonly environment?: Readonly<Record<string, string>>;

@@ -21,7 +21,7 @@ import { mergeContests, readContests } from './merge.ts';
 import { runScaling } from './scaling.ts';
 import { updateDocs } from './update-docs.ts';
 import type { Contest } from './report.ts';
-import { remarks, table } from './report.ts';
+import { remarks, table, tableOfAdded } from './report.ts';
 
 const { values } = parseArgs({
   options: {
@@ -34,6 +34,7 @@ const { values } = parseArgs({
     out: { type: 'string', default: 'bench-results' },
     directory: { type: 'string' },
     docs: { type: 'boolean', default: false },
+    'exports-only': { type: 'boolean', default: false },
     merge: { type: 'boolean', default: false },
   },
 });
@@ -42,6 +43,7 @@ const runs = Number(values.runs);
 const bytes = Math.round(Number(values.size) * GIB);
 if (!(Number.isInteger(runs) && runs > 0 && bytes > 0)) throw new Error('--runs must be a whole number and --size a number of GiB');
 const groups = values.group.split(',');
+const withImports = !values['exports-only'];
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** Gantry among the others, not first or last: so that neither it nor the others profit from their place. */
@@ -64,7 +66,7 @@ if (groups.includes('tools')) {
     const disk = join(path, `${kind}.img`);
     say(`\n${kind}: ${DATA_SETS[kind]}`);
     const size = await makeDataSet(kind, bytes, disk);
-    const results = await runContest(chosen, { directory: path, disk, bytes: size, runs, withImports: true, say });
+    const results = await runContest(chosen, { directory: path, disk, bytes: size, runs, withImports, say });
     contests.push({ title: `${kind}, ${format(size)}`, key: kind, bytes: size, results });
     await execa('rm', [disk]);
   }
@@ -75,21 +77,23 @@ if (groups.includes('memory')) {
   const disk = memory.file('dense.img');
   const size = await makeDataSet('dense', bytes, disk);
   const few = [...PIPES.slice(0, 1), ...GANTRY];
-  const results = await runContest(few, { directory: memory.path, disk, bytes: size, runs, withImports: true, say });
+  const results = await runContest(few, { directory: memory.path, disk, bytes: size, runs, withImports, say });
   contests.push({ title: `dense, ${format(size)}, source and target in memory`, key: 'memory', bytes: size, results });
 }
 if (groups.includes('sealed')) {
-  say('\nwith encryption');
-  const disk = join(path, 'mixed.img');
-  const size = await makeDataSet('mixed', bytes, disk);
-  const results = await runContest(SEALED, { directory: path, disk, bytes: size, runs, withImports: true, say });
-  contests.push({ title: `mixed, ${format(size)}, encrypted`, key: 'sealed', bytes: size, results });
-  await execa('rm', [disk]);
+  for (const kind of parseSets(values.set).filter((kind) => kind === 'mixed' || kind === 'dense')) {
+    say(`\nwith encryption: ${kind}`);
+    const disk = join(path, `${kind}.img`);
+    const size = await makeDataSet(kind, bytes, disk);
+    const results = await runContest(SEALED, { directory: path, disk, bytes: size, runs, withImports, say });
+    contests.push({ title: `${kind}, ${format(size)}, encrypted`, key: `sealed-${kind}`, bytes: size, results });
+    await execa('rm', [disk]);
+  }
 }
 if (groups.includes('ssh') || groups.includes('s3')) {
   const disk = join(path, 'mixed.img');
   const size = await makeDataSet('mixed', bytes, disk);
-  const options = { directory: path, disk, bytes: size, runs, withImports: true, say };
+  const options = { directory: path, disk, bytes: size, runs, withImports, say };
   if (groups.includes('ssh')) {
     say('\na peer over SSH, on loopback');
     await using server = await startSshServer();
@@ -134,7 +138,9 @@ const machine = `${availableParallelism()} processors (${cpus()[0]?.model ?? 'un
 const date = new Date().toISOString().slice(0, 10);
 /** Numbers show scaling better than bars. */
 const inChart = all.filter(({ key }) => !/\d$/.test(key) || key === 's3');
-const tables = all.map((contest) => `### ${contest.title}\n\n${table(contest)}\n`).join('\n');
+const tables = all
+  .map((contest) => `### ${[contest.title, table(contest), tableOfAdded(contest)].filter(Boolean).join('\n\n')}\n`)
+  .join('\n');
 const text = `Measured on ${date}: ${machine}; ${runs} runs in turn, medians, ± half the range.\n\n${remarks(all)}\n\n${tables}`;
 await writeFile(join(values.out, 'results.md'), text);
 await writeFile(join(values.out, 'results.json'), `${JSON.stringify({ date, machine, runs, contests: all }, null, 2)}\n`);

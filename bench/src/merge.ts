@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { DATA_SETS } from './data-sets.ts';
 import type { Contest } from './report.ts';
 
-const ORDER: readonly string[] = [...Object.keys(DATA_SETS), 'memory', 'sealed', 'ssh', 'ssh-halves', 's3'];
+const ORDER: readonly string[] = [...Object.keys(DATA_SETS), 'memory', 'sealed-dense', 'sealed-mixed', 'ssh', 'ssh-halves', 's3'];
 
 /** The contests of an earlier run, from its `results.json`. */
 export async function readContests(path: string): Promise<readonly Contest[]> {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { chart } from './chart.ts';
 import type { Contest } from './report.ts';
-import { ratioOf, remarks, table } from './report.ts';
+import { ratioOf, remarks, table, tableOfAdded } from './report.ts';
 
 const MIB = 1024 * 1024;
 const summary = (wall: number) => ({ runs: 3, wall, spread: 0.1, cpu: 2 * wall, peakBytes: 100 * MIB });
@@ -35,6 +35,25 @@ test('a table names every tool, including those that could not run', () => {
 
 test('each remark about a tool is shown once, even if the tool is in several tables', () => {
   expect(remarks([contest, { ...contest, key: 'again' }])).toBe(String.raw`- a \| slow: a note`);
+});
+
+test('a second table has what one costs above another', () => {
+  const result = {
+    ...contest.results[1],
+    name: 'b',
+    note: undefined,
+    export: summary(2),
+    import: undefined,
+    storedBytes: 1,
+    failure: undefined,
+  };
+  const above = { name: 'gantry', export: { median: 1, lowest: 0.5, highest: 1.25 }, import: undefined };
+  expect(tableOfAdded({ ...contest, bytes: 2048 * MIB, results: [...contest.results, { ...result, above }] }).split('\n')).toEqual([
+    '|  | above | export, s/GiB | import, s/GiB |',
+    '| --- | --- | --: | --: |',
+    '| b | gantry | 0.50 (0.25 to 0.63) |  |',
+  ]);
+  expect(tableOfAdded(contest)).toBe('');
 });
 
 test('a chart has a bar for every tool that ran, the longest for the fastest', () => {

@@ -1,6 +1,6 @@
 import { MIB } from './data-sets.ts';
 import type { Result } from './contest.ts';
-import type { Summary } from './statistics.ts';
+import type { Added, Summary } from './statistics.ts';
 
 /** One contest with what it was held on. */
 export interface Contest {
@@ -36,6 +36,24 @@ export function table(contest: Contest): string {
   });
   const lines = [head, head.map((_, index) => (index === 0 ? '---' : '--:')), ...rows].map((row) => `| ${row.map(escaped).join(' | ')} |`);
   return [...lines, ...failures(contest)].join('\n');
+}
+
+/** What contestants cost above others, seconds of processor time for each GiB: medians and ranges of pairs of runs. Empty if none does. */
+export function tableOfAdded({ results, bytes }: Contest): string {
+  const rows = results.flatMap(({ name, above }) =>
+    above === undefined ? [] : [[name, above.name, addedCell(above.export, bytes), addedCell(above.import, bytes)]],
+  );
+  if (rows.length === 0) return '';
+  const head = [['', 'above', 'export, s/GiB', 'import, s/GiB'], ['---', '---', '--:', '--:'], ...rows];
+  return head.map((row) => `| ${row.join(' | ')} |`).join('\n');
+}
+
+function addedCell(added: Added | undefined, bytes: number): string {
+  if (added === undefined) return '';
+  const [median, lowest, highest] = [added.median, added.lowest, added.highest].map((seconds) =>
+    (seconds / (bytes / MIB / 1024)).toFixed(2),
+  );
+  return `${median} (${lowest} to ${highest})`;
 }
 
 /** A list of what is behind the names of the tables; each remark once. */

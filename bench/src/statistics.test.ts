@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { median, spread, summarize } from './statistics.ts';
+import { added, median, spread, summarize } from './statistics.ts';
 
 describe('the median', () => {
   test.each([
@@ -31,4 +31,12 @@ test('a summary has the medians of times, and the maximum of memory', () => {
 
 test('what could not be measured stays unknown', () => {
   expect(summarize([{ wall: 1, cpu: undefined, peakBytes: undefined }])).toMatchObject({ cpu: undefined, peakBytes: undefined });
+});
+
+test('what one costs above another is the median of rounds that both ran in', () => {
+  const sample = (cpu: number | undefined) => ({ wall: 1, cpu, peakBytes: undefined });
+  const samples = [sample(5), sample(9), sample(4), sample(undefined), sample(7)];
+  const others = [sample(4), sample(7), sample(4.5), sample(1)];
+  expect(added(samples, others)).toEqual({ median: 1, lowest: -0.5, highest: 2 });
+  expect(added(samples, [])).toBeUndefined();
 });

@@ -44,3 +44,20 @@ export function summarize(samples: readonly Sample[]): Summary {
     peakBytes: peaks.length === 0 ? undefined : Math.max(...peaks),
   };
 }
+
+/** Seconds of processor time that one run took more than another of the same round. */
+export interface Added {
+  readonly median: number;
+  readonly lowest: number;
+  readonly highest: number;
+}
+
+/** What the samples cost above others of the same rounds: other load of the machine is in both. Undefined without pairs. */
+export function added(samples: readonly Sample[], others: readonly Sample[]): Added | undefined {
+  const differences = samples.flatMap(({ cpu }, round) => {
+    const other = others[round]?.cpu;
+    return cpu === undefined || other === undefined ? [] : [cpu - other];
+  });
+  if (differences.length === 0) return undefined;
+  return { median: median(differences), lowest: Math.min(...differences), highest: Math.max(...differences) };
+}

@@ -27,6 +27,7 @@ export interface GantryOptions {
   readonly name: string;
   readonly os: 'cat' | 'raw';
   readonly note?: string;
+  readonly above?: string;
   readonly options?: string;
   readonly importOptions?: string;
   /** Runs before each measured export, and is not measured. */
@@ -38,11 +39,12 @@ export interface GantryOptions {
 
 /** Gantry with its defaults: checksums, SHA-256, a manifest, and everything durable. */
 export function gantry(o: GantryOptions): Contestant {
-  const { name, os, note, options = '', importOptions = '', prepare = ':', store = () => 'store', environment = {} } = o;
+  const { name, os, note, above, options = '', importOptions = '', prepare = ':', store = () => 'store', environment = {} } = o;
   const files = ({ disk, target }: Workspace): string => `${instanceFile('source', os, [disk])} && ${instanceFile('target', os, [target])}`;
   return {
     name,
     ...(note === undefined ? {} : { note }),
+    ...(above === undefined ? {} : { above }),
     environment: { ...ENVIRONMENT, ...environment },
     prepare: (workspace) => `${CAT_DEFINITION} && ${files(workspace)} && ${prepare}`,
     export: (workspace) => `${COMMAND_LINE} export source.yaml ${store(workspace)} --quiet --snapshot none ${options} >reference`,
