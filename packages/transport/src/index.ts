@@ -46,3 +46,4 @@ export { withRetry } from './retry.ts';
 export type { StreamChannelOptions } from './stream-channel.ts';
 export { streamChannel } from './stream-channel.ts';
 export type { OpenOptions, OpenPeerOptions, Transport } from './transport.ts';
+export { trimSlashes } from './trim-slashes.ts';

@@ -2,6 +2,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GantryError } from '@gantry/core';
 import { showValue } from '@gantry/core/documents';
+import { trimSlashes } from '@gantry/transport';
 import type { AddressKind } from './address.ts';
 import { parseUrl } from './address.ts';
 
@@ -85,8 +86,8 @@ export function parseSourceAddress(text: string, cwd: string, inventories?: Inve
 }
 
 function splitUrl(url: URL, text: string): InstanceAddress {
-  const [, parent = '', last = ''] = /^(.*?)([^/]*)$/s.exec(url.pathname) ?? [];
-  const name = decode(last);
+  const start = url.pathname.lastIndexOf('/') + 1;
+  const [parent, name] = [url.pathname.slice(0, start), decode(url.pathname.slice(start))];
   if (name === '') throw sourceAlone(text);
   return { source: url.protocol === 'file:' ? new URL(parent, url) : withPath(url, parent), name };
 }
@@ -97,7 +98,7 @@ function splitPath(path: string): InstanceAddress {
 
 /** The address of a source, whose path does not end in a slash, and which has no authority where it has no host and no path. */
 function withPath(url: URL, path: string): URL {
-  const trimmed = path.replace(/\/+$/, '');
+  const trimmed = trimSlashes(path);
   if (url.host === '' && trimmed === '') return new URL(`${url.protocol}${url.search}`);
   const source = new URL(url);
   source.pathname = trimmed;

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GantryError } from '@gantry/core';
 import { showValue } from '@gantry/core/documents';
+import { trimSlashes } from '@gantry/transport';
 import type { AddressKind } from './address.ts';
 import { parseUrl } from './address.ts';
 
@@ -87,7 +88,7 @@ function sshForm(text: string): string {
  */
 export function comparableUrl(address: string, directory = '/'): string {
   try {
-    return parseStoreAddress(address, directory).href.replace(/\/+$/, '');
+    return trimSlashes(parseStoreAddress(address, directory).href);
   } catch {
     return address;
   }

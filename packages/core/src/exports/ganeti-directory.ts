@@ -1,5 +1,5 @@
 import type { CallOptions, Store } from '@gantry/transport';
-import { isStoreError } from '@gantry/transport';
+import { isStoreError, trimSlashes } from '@gantry/transport';
 import { exportPrefix, GANETI_ID } from './export-id.ts';
 import { CONFIG_FILE } from './layout.ts';
 
@@ -25,7 +25,7 @@ export async function isGanetiDirectory(store: Store, instance: string, options:
 
 /** Such as `/srv/exports` for `ssh://node1/srv/exports`. */
 function pathOf(address: string): string {
-  const path = URL.parse(address)?.pathname.replace(/\/+$/, '') ?? '';
+  const path = trimSlashes(URL.parse(address)?.pathname ?? '');
   try {
     return decodeURIComponent(path);
   } catch {

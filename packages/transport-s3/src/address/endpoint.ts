@@ -1,3 +1,4 @@
+import { trimSlashes } from '@gantry/transport';
 import { invalidAddress } from './invalid-address.ts';
 
 /**
@@ -26,7 +27,7 @@ export function parseEndpoint(value: string, source: string): URL {
  * @throws StoreError `invalid-address`
  */
 export function refuseBucketIn(endpoint: URL, bucket: string, source: string): void {
-  const path = endpoint.pathname.replace(/\/+$/, '');
+  const path = trimSlashes(endpoint.pathname);
   if (!path.endsWith(`/${bucket}`)) return;
   throw invalidAddress(
     `${source} ends in the name of the bucket`,
