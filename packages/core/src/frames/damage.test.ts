@@ -198,6 +198,17 @@ test('a gzip member that decompresses to far more than a frame is not decompress
   });
 });
 
+test('a gzip member that declares another size than the one of its place is not decompressed', async () => {
+  const dump = await makeDump('gzip');
+  const { storedBytes = 0 } = dump.table.at(0) ?? {};
+  dump.stored.writeUInt32LE(FRAME + 1, storedBytes - 4);
+  const { error } = await decode(dump, 'by its table');
+  expect(error).toMatchObject({
+    code: 'DUMP_DAMAGED',
+    message: expect.stringContaining(`in frame 0 at stored byte 0: it declares ${FRAME + 1} plain bytes, expected ${FRAME}`),
+  });
+});
+
 test('the message names the frame and where in the dump it starts', async () => {
   for (const codec of CODEC_NAMES) {
     const dump = await makeDump(codec);

@@ -16,6 +16,7 @@ import { openExport } from '../exports/open-export.ts';
 import { readDump } from '../exports/read-dump.ts';
 import { DEFAULT_BUDGET_BYTES } from '../frames/encode-dump.ts';
 import { MemoryBudget } from '../frames/memory-budget.ts';
+import { zstdZeroFrame } from '../frames/zstd-zero-frame.ts';
 import { consolidateExport } from './consolidate.ts';
 import { verifyExport } from './verify.ts';
 
@@ -199,7 +200,10 @@ test.each([
   expect(await keysOf(store)).toEqual(before);
 });
 
-test('a copy that the store made wrong is found before the old export goes', async () => {
+test.each([
+  ['a frame', () => 3 * FRAME],
+  ['a frame of zeros', (stored: Buffer) => stored.indexOf(zstdZeroFrame(FRAME)) + zstdZeroFrame(FRAME).length / 2],
+])('a copy in which the store made %s wrong is found before the old export goes', async (_what, placeIn) => {
   const memory = new Memory();
   const store = new MemoryStore(memory);
   const { second } = await makeSample(store);
@@ -208,7 +212,9 @@ test('a copy that the store made wrong is found before the old export goes', asy
     after: (call) => {
       const object = /^commit (.*-2\/disk0\.zst)$/.exec(call)?.[1];
       const stored = object === undefined ? undefined : memory.objects.get(object);
-      if (stored !== undefined) stored.bytes[3 * FRAME] = (stored.bytes[3 * FRAME] ?? 0) ^ 1;
+      if (stored === undefined) return;
+      const place = Math.floor(placeIn(stored.bytes));
+      stored.bytes[place] = (stored.bytes[place] ?? 0) ^ 1;
     },
   });
   await expect(consolidateExport({ store: lying, export: second })).rejects.toMatchObject({ code: 'DUMP_DAMAGED' });

@@ -101,6 +101,19 @@ test('one instance: packs to which another one refers stay', async () => {
   expect(await readLineageExport(store, 'aaa@20261101T000000Z')).toEqual(['b']);
 });
 
+test.each([
+  ['of the same instance', NAME],
+  ['of another instance', 'aaa'],
+])('a marked pack to which an export %s refers stays', async (_whose, instance) => {
+  const [first] = await days(['a']);
+  const user = await writeLineageExport(store, { instance, started: new Date('2026-11-02T00:00:00Z'), frames: ['a', 'b'], parent: first });
+  await removeExport(store, first ?? '');
+  // A removal marks packs before its last look, which may find an export that was being made.
+  await put(store, `${directoryOf(first)}/disk0.pack.img.unused`, '{}');
+  for (const _run of [1, 2]) expect(await pruneStore({ store, policy: {} })).toMatchObject({ deletedBytes: 0, unclear: [] });
+  expect(await readLineageExport(store, user)).toEqual(['a', 'b']);
+});
+
 test('tags keep exports', async () => {
   const [first, second] = await days(['a'], ['b'], ['c']);
   const key = `${(first ?? '').replace('@', '/')}/manifest.json`;
