@@ -389,7 +389,10 @@ describe('the end', () => {
     const os = await sample('never-ends');
     const groups: ProcessGroup[] = [];
     const failure = new Error('no space in the journal');
+    const started = new AbortController();
     const running = createLines(os, {
+      signal: started.signal,
+      onMessage: () => started.abort(new Error('it was started')),
       onStart: async (group) => {
         groups.push(group);
         throw failure;

@@ -118,6 +118,12 @@ describe('the fuzzer', () => {
     expect(status).toBe(0);
   });
 
+  test('goes on with what was found before', async () => {
+    await using worker = new WatchedWorker();
+    const found = [Buffer.from('a'), Buffer.from('b')];
+    expect(await worker.run({ ...jobOf('ends', 5), found })).toMatchObject({ inputs: 1 + found.length + 5, failures: [] });
+  });
+
   test('keeps what reaches something new, if it looks at what is executed', async () => {
     const { output, status } = await runFuzzers(['--inputs', '400', '--seed', '1', '--no-save', 'quantities']);
     expect(output).toMatch(/^quantities +4\d\d inputs +\d+\/s +[1-9]\d* kept$/m);

@@ -16,8 +16,8 @@ import type { Job, JobOutcome } from './worker-protocol.ts';
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 const SUFFIX = '.fuzz.ts';
 const DEFAULT_INPUTS = 10_000;
-/** What each target gets at a time, with a number of inputs in all. */
-const ROUND_MS = 60_000;
+/** What each target gets at a time, with a number of inputs in all: the last of them, too, is to have its turns before that is reached. */
+const ROUND_MS = 10_000;
 /** Of one target, in the corpus in the repository. */
 const MAX_KEPT = 40;
 const MAX_KEPT_BYTES = 400;
@@ -29,7 +29,8 @@ the corpus of the target, which the tests run.
 
   --inputs N     number of inputs for each target (${DEFAULT_INPUTS})
   --minutes N    time in all, in the place of a number of inputs
-  --total N      number of inputs of all targets together: each gets a minute, over and over, and fast ones have more inputs in it
+  --total N      number of inputs of all targets together: each gets ${ROUND_MS / 1000} s, over and over, in which fast ones have
+                 more inputs, and goes on with what it has found
   --seed N       makes the same inputs again
   --jobs N       how many targets at once (as many as there are processors)
   --unguided     does not look at what is executed: makes inputs of the seeds and the corpus alone
@@ -140,7 +141,8 @@ function* jobsOf(names: readonly string[], { seed, jobs, outcomes }: Progress): 
       for (const name of names) {
         const left = total - inputsOf(outcomes);
         if (round > 0 && (left <= 0 || outcomes.some(({ failures }) => failures.length > 0))) return;
-        yield jobOf(name, { seed: seed + round, inputs: Math.max(1, left), ms: ROUND_MS });
+        const found = outcomes.flatMap((outcome) => (outcome.name === name ? outcome.kept : []));
+        yield { ...jobOf(name, { seed: seed + round, inputs: Math.max(1, left), ms: ROUND_MS }), found };
       }
     }
 }

@@ -8,6 +8,8 @@ export interface Job {
   readonly file: string;
   /** The path of its corpus. */
   readonly corpus: string;
+  /** What reached something new in an earlier job of the same target. */
+  readonly found?: readonly Uint8Array[];
   readonly seed: number;
   readonly inputs?: number | undefined;
   readonly ms?: number | undefined;

@@ -39,18 +39,18 @@ for (const stream of [process.stdout, process.stderr])
     return true;
   };
 
-async function runJob({ file, corpus, name, inputs, ...options }: Job): Promise<JobOutcome> {
+async function runJob({ file, corpus, found = [], name, inputs, ...options }: Job): Promise<JobOutcome> {
   const target = await loadTarget(file);
   besides = [];
-  const found = await fuzz(target, {
+  const outcome = await fuzz(target, {
     ...options,
     inputs: inputs === undefined ? undefined : Math.ceil(inputs / (target.oneOf ?? 1)),
-    corpus: await readCorpus(corpus),
+    corpus: [...(await readCorpus(corpus)), ...found],
     onInput: (input) => mirror.put(input),
     takeBesides: () => besides.splice(0)[0],
   });
   mirror.clear();
-  return { name, ...found };
+  return { name, ...outcome };
 }
 
 async function loadTarget(file: string): Promise<FuzzTarget> {
