@@ -111,13 +111,7 @@ export const FRAME_GUARDS: readonly Mutant[] = mutantsOf('packages/core/src/fram
     'if (bytes < 0) throw',
     'foreign',
   ],
-  [
-    'a gzip frame does not grow beyond the size of a frame',
-    'gzip-codec.ts',
-    'maxOutputLength: Math.max(1, output.length)',
-    '',
-    'damage',
-  ],
+  ['a gzip frame does not grow beyond the size of a frame', 'gzip-codec.ts', 'maxOutputLength: Math.max(1, output.length)', '', 'damage'],
   [
     'a gzip frame declares the size of its place before it is decompressed',
     'gzip-codec.ts',
