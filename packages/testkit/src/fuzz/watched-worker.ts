@@ -85,13 +85,13 @@ export class WatchedWorker implements AsyncDisposable {
 
   #watch(onStuck: () => void): NodeJS.Timeout {
     let last = readMirror(this.#mirror).count;
-    let since = performance.now();
+    // Looks, and not the time: both processes may have been stopped for any time.
+    let looks = 0;
     return setInterval(() => {
       const { count, input } = readMirror(this.#mirror);
-      if (count !== last || input === undefined) {
-        last = count;
-        since = performance.now();
-      } else if (performance.now() - since > this.#maxStuckMs) onStuck();
+      looks = count === last && input !== undefined ? looks + 1 : 0;
+      last = count;
+      if (looks * LOOK_MS > this.#maxStuckMs) onStuck();
     }, LOOK_MS);
   }
 }
