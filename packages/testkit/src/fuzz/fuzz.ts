@@ -18,7 +18,7 @@ const MIN_BATCH = 16;
 const MAX_BATCH = 4096;
 /** Of a target; after that it is left. */
 const MAX_FAILURES = 8;
-/** The inputs from which others are made: the seeds, the corpus, and the latest that were kept. */
+/** The inputs from which others are made: the seeds, the corpus, and the latest that were kept, but not those of unusual length, which take long. */
 const MAX_POOL = 5000;
 
 export interface FuzzOptions {
@@ -56,6 +56,7 @@ class FuzzRun implements Disposable {
   readonly #options: FuzzOptions;
   readonly #random: Random;
   readonly #mutator: Mutator;
+  readonly #maxBytes: number;
   readonly #coverage: Coverage | undefined;
   readonly #pool: Uint8Array[] = [];
   readonly #kept: Uint8Array[] = [];
@@ -71,6 +72,7 @@ class FuzzRun implements Disposable {
     this.#options = options;
     this.#random = new Random(options.seed);
     const { words = [], maxBytes = DEFAULT_MAX_BYTES } = target;
+    this.#maxBytes = maxBytes;
     this.#mutator = new Mutator({ random: this.#random, words, maxBytes });
     this.#coverage = options.isGuided ? new Coverage() : undefined;
   }
@@ -78,8 +80,9 @@ class FuzzRun implements Disposable {
   async run(): Promise<FuzzOutcome> {
     const seeds = (await this.#target.seeds()).map((seed) => (typeof seed === 'string' ? Buffer.from(seed) : seed));
     if (seeds.length === 0) throw new RangeError('a target without seeds');
-    this.#pool.push(...seeds, ...this.#options.corpus);
-    await this.#runAll(this.#pool);
+    const known = [...seeds, ...this.#options.corpus];
+    this.#pool.push(...seeds, ...this.#options.corpus.filter((input) => this.#isUsual(input)));
+    await this.#runAll(known);
     this.#known = this.#inputs;
     this.#coverage?.add(this.#coverage.take());
     while (!this.#isOver()) {
@@ -95,6 +98,10 @@ class FuzzRun implements Disposable {
     this.#coverage?.[Symbol.dispose]();
   }
 
+  #isUsual({ length }: Uint8Array): boolean {
+    return length <= this.#maxBytes;
+  }
+
   #left(): number {
     return (this.#options.inputs ?? Infinity) - (this.#inputs - this.#known);
   }
@@ -107,7 +114,7 @@ class FuzzRun implements Disposable {
   #newInput(): Uint8Array {
     // Of what was found last, the most can be expected.
     const isRecent = this.#kept.length > 0 && this.#random.oneIn(2);
-    const from = isRecent ? this.#random.pick(this.#kept.slice(-32)) : this.#random.pick(this.#pool);
+    const from = this.#random.pick(isRecent ? this.#pool.slice(-Math.min(32, this.#kept.length)) : this.#pool);
     return this.#mutator.mutate(from, this.#random.pick(this.#pool));
   }
 
@@ -218,7 +225,7 @@ class FuzzRun implements Disposable {
     }
     coverage.add(taken);
     this.#kept.push(only);
-    if (this.#pool.length < MAX_POOL) this.#pool.push(only);
+    if (this.#isUsual(only) && this.#pool.length < MAX_POOL) this.#pool.push(only);
   }
 }
 
