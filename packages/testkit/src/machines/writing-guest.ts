@@ -11,6 +11,7 @@ import { makeGuestInitrd } from './guest-initrd.ts';
 import { machineImage } from './image.ts';
 
 const INIT = fileURLToPath(new URL('../../src/machines/writer-init.sh', import.meta.url));
+const STREAM_INIT = fileURLToPath(new URL('../../src/machines/stream-init.sh', import.meta.url));
 /** In the environment of that process. */
 export const WRITER_PAUSE: string = `PAUSE_US=${WRITER_PAUSE_MS * 1000}`;
 const BLOCK_BYTES = 4096;
@@ -39,6 +40,8 @@ export interface WritingGuestOptions {
   readonly inFlight?: number;
   /** A guest agent, Debian's; the machine must have the package qemu-guest-agent. */
   readonly agent?: GuestAgentOptions;
+  /** Instead of numbers, it writes so much to the beginning of its first disk; what it says that it wrote are MiB. */
+  readonly stream?: { readonly mibPerSecond: number; readonly regionMib: number };
 }
 
 /**
@@ -70,7 +73,8 @@ export interface WritingGuest extends AsyncDisposable {
 export async function startWritingGuest(options: WritingGuestOptions): Promise<WritingGuest> {
   const image = await machineImage();
   const programs = options.agent === undefined ? [] : ['/usr/sbin/qemu-ga'];
-  const initrd = await makeGuestInitrd({ image, directory: options.directory, init: INIT, modules: MODULES, programs });
+  const init = options.stream === undefined ? INIT : STREAM_INIT;
+  const initrd = await makeGuestInitrd({ image, directory: options.directory, init, modules: MODULES, programs });
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...qemuArguments(options, image, initrd)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -123,13 +127,14 @@ function watch(child: ChildProcess): Pick<WritingGuest, 'written'> & { reaches(n
 }
 
 function qemuArguments(
-  { disks, qmp, style = 'drive', inFlight = 1, agent }: WritingGuestOptions,
+  { disks, qmp, style = 'drive', inFlight = 1, agent, stream }: WritingGuestOptions,
   image: string,
   initrd: string,
 ): readonly string[] {
   const styles = disks.map((_, index) => (typeof style === 'string' ? style : (style[index] ?? 'drive')));
   // The kernel hands what it does not know itself to the first process, as its environment.
-  const environment = `DISKS=${disks.length} IN_FLIGHT=${inFlight} ${WRITER_PAUSE}${agent === undefined ? '' : ' AGENT=1'}`;
+  const rate = stream === undefined ? '' : ` RATE=${stream.mibPerSecond} REGION=${stream.regionMib}`;
+  const environment = `DISKS=${disks.length} IN_FLIGHT=${inFlight} ${WRITER_PAUSE}${agent === undefined ? '' : ' AGENT=1'}${rate}`;
   return [
     ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-machine', 'pc,hpet=off'],
     ['-accel', 'tcg,thread=multi,tb-size=128', '-cpu', 'max,la57=off', '-m', '256'],
