@@ -100,6 +100,7 @@ const ANY_TEXT: Readonly<Record<string, string>> = {
   '--allow-os': 'a name, as above',
   '--instance-directory': 'as above: nothing is in a directory that is not there',
   '--line': 'what somebody is typing',
+  '--store-only': 'a store of a policy: run.test.ts has one that it lacks',
 };
 
 let bench: Workbench;

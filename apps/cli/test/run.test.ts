@@ -138,6 +138,54 @@ describe('the instances of a policy', () => {
       expect(await run(...wrong, '--exports-only')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--exports-only') });
   });
 
+  test('with --store-only are not exported: what comes after is done at one store, for those that have a new export there', async () => {
+    for (const name of ['web1', 'web2', 'other']) await instance(name);
+    const after = 'copies: [{ to: second, retention: { last: 1 } }], verify: { depth: stored }, retention: { last: 1 }';
+    await configure(`nightly: { instances: [{ source: here, except: other }], stores: first, ${after} }
+hourly: { instances: instances/other.yaml, stores: first }`);
+    for (const [policy, name] of [
+      ['nightly', 'web1'],
+      ['hourly', 'other'],
+    ] as const)
+      for (const again of [[], ['--again']]) await runJson(policy, '--instance', name, '--exports-only', ...again);
+    const wrong = (...args: readonly string[]): Promise<Outcome> => run('nightly', ...args);
+    expect(await wrong('--store-only', 'first')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--skip-newer') });
+    expect(await wrong('--store-only', 'vault')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('It has first, second.') });
+    const isNotAlone = { exitCode: 2, stderr: expect.stringContaining('not with options for exports') };
+    expect(await wrong('--store-only', 'first', '--again')).toMatchObject(isNotAlone);
+
+    const since = ['--skip-newer', '1h'];
+    const copied = await runJson('nightly', '--store-only', 'second', ...since, '--create-store');
+    expect(copied).toMatchObject({
+      exitCode: 0,
+      runs: [
+        {
+          outcome: 'done',
+          instances: [],
+          stores: [
+            { store: 'second', role: 'copies', copied: { exports: 2, newest: [expect.stringMatching(/^web1@/)] }, pruned: { kept: 1 } },
+          ],
+          warnings: [expect.stringMatching(/^1 instance has no good export in first since .*: nothing of it is removed or copied$/)],
+        },
+      ],
+    });
+    expect(await readdir(bench.file('second'))).not.toContain('other');
+    const tidied = await runJson('nightly', '--store-only', 'first', ...since);
+    expect(tidied.runs).toMatchObject([
+      {
+        outcome: 'done',
+        stores: [{ store: 'first', verified: { exports: 4, damaged: [] }, pruned: { removed: [expect.anything()], kept: 1 } }],
+      },
+    ]);
+    const exportsOf = async (name: string): Promise<number> => {
+      const ids = (await readdir(bench.file('exports', name))).filter((each) => /^\d{8}T/.test(each));
+      const files = await Promise.all(ids.map((id) => readdir(bench.file('exports', name, id))));
+      return files.filter((each) => each.includes('manifest.json')).length;
+    };
+    expect([await exportsOf('web1'), await exportsOf('other')]).toEqual([1, 2]);
+    await expect(readdir(bench.file('state', 'policies', 'nightly'))).rejects.toThrow('ENOENT');
+  });
+
   test('come from an inventory with names, tags and except, and from a file; each is exported once, into every store', async () => {
     await instance('web1');
     await instance('web2', 'tags: [nightly]');

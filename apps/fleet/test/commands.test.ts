@@ -67,10 +67,11 @@ function windowAround(from: number, to: number): string {
   return `${at(from)}-${at(to)}`;
 }
 
-async function configure(window: string): Promise<void> {
-  const text = `stores: { first: { url: ${home.file('exports')} } }
-policies: { nightly: { instances: ${home.file('instances')}/, stores: first, window: "${window}" } }
-`;
+async function configure(window: string, more = ''): Promise<void> {
+  const text = `stores: { first: { url: ${home.file('exports')}, node: n1 } }
+policies:
+  nightly: { instances: ${home.file('instances')}/, stores: first, window: "${window}" }
+${more}`;
   await writeFile(home.file('gantry.yaml'), text);
 }
 
@@ -180,17 +181,21 @@ describe('on one machine', () => {
   test('an agent exports each instance once in its window; commands ask it, and a new agent goes on after a kill', async () => {
     for (const name of ['web1', 'web2']) await instance(name);
     // Half of the window has passed, so that everything may begin.
-    await configure(windowAround(-30, 29));
+    // The one of another policy has ended: what follows its exports is done.
+    const early = `{ instances: ${home.file('instances', 'web2.yaml')}, stores: first, window: "${windowAround(-90, -60)}", verify: {}, retention: { last: 1 } }`;
+    await configure(windowAround(-30, 29), `  early: ${early}`);
     await makeStore();
     await copyEmbeddedQueue(home.file('state', 'fleet', 'queue'));
     const first = startAgent();
+    await expect.poll(first.said, PATIENTLY).toContain('store first (policy early): done');
     for (const name of ['web1', 'web2']) await expect.poll(first.said, PATIENTLY).toContain(`${name} (policy nightly): exported`);
     expect((await json('status'))['jobs']).toMatchObject([
+      { instance: 'first', work: 'store', policy: 'early', state: 'done', output: { message: expect.stringContaining('verified') } },
       { instance: 'web1', node: 'n1', state: 'done', output: { outcome: 'exported', reference: expect.stringMatching(/^web1@/) } },
       { instance: 'web2', node: 'n1', state: 'done' },
     ]);
     expect((await fleet('status')).stdout).toMatch(/^nightly +web1 +n1 +done +1 +\S+ +web1@\S+$/m);
-    expect(await fleet('report')).toMatchObject({ exitCode: 0, stdout: '2 done' });
+    expect(await fleet('report')).toMatchObject({ exitCode: 0, stdout: '3 done' });
     await end(first.child, 'SIGKILL');
 
     // Garbage in what is read when agents look for work: the queue is made anew, which takes five seconds of the processor.

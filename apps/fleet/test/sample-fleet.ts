@@ -52,6 +52,18 @@ const JOBS: readonly FleetJob[] = [
   job('test.example.com', 'node3', { startAfter: hours(-0.5) }),
   job('build.example.com', 'node2', { startAfter: hours(0.4) }),
   job('chat.example.com', 'node1', { startAfter: hours(0.7) }),
+  {
+    ...job('vault', 'node3', {
+      state: 'done',
+      attempts: 1,
+      startedOn: hours(-19),
+      endedOn: hours(-18.2),
+      output: { outcome: 'done', message: '212 verified, 3920 left for later; 14 removed' },
+    }),
+    work: 'store',
+    begin: hours(-19),
+    end: hours(-3),
+  },
   failed('mail.example.com', 'node3', [-1, -0.9]),
   failed('news.example.com', 'node3', [-0.9, -0.8]),
 ];

@@ -9,42 +9,45 @@ import type { RunLog } from './record/log.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
 import { copySignersOf, signersOf } from './signers.ts';
 
+/** The instances that have a new enough export in a store, by its name in the policy. */
+export type GoodIn = (named: string) => readonly string[];
+
 /** What comes after the exports of a policy: copies, verification, retention. Failures go into the record. */
 export class AfterExports {
   readonly #request: PolicyRunRequest;
   readonly #log: RunLog;
+  readonly #goodIn: GoodIn;
   readonly #operation: OperationOptions & { readonly signal: AbortSignal };
 
-  constructor(request: PolicyRunRequest, log: RunLog) {
+  constructor(request: PolicyRunRequest, log: RunLog, goodIn: GoodIn = (named) => exportedInto(log, named)) {
     this.#request = request;
     this.#log = log;
+    this.#goodIn = goodIn;
     const { signal, onEvent, osSearchPath, stateDirectory, debug, forceVariant } = request;
     this.#operation = { signal, onEvent, osSearchPath, stateDirectory, debug, forceVariant };
   }
 
   /** @throws the signal's reason */
   async run(stores: readonly OpenedStore[]): Promise<void> {
-    const { copies, retention, verify } = this.#request.policy;
+    const { copies } = this.#request.policy;
     const [first] = stores;
-    if (first !== undefined) for (const copy of copies) await this.#copy(first, copy, stores);
-    for (const { named, store } of stores) {
-      const damaged = verify === undefined ? new Set<string>() : await this.#verify(named, store, verify);
-      // What a verification that failed would have found is not known.
-      if (retention === undefined || damaged === undefined) continue;
-      // Of an instance that could not be exported, or whose exports are damaged, refused or cannot be read, nothing is removed.
-      const instances = this.#goodIn(named).filter((name) => !damaged.has(name));
-      await this.#prune({ named, store, role: 'exports' }, instances, retention);
-    }
+    if (first !== undefined) for (const settings of copies) await this.copy(first, settings, stores);
+    for (const opened of stores) await this.tidy(opened);
   }
 
-  /** The instances that have a new enough export in a store. */
-  #goodIn(named: string): readonly string[] {
-    return this.#log.run.instances
-      .filter(({ stores }) => stores.some(({ store, outcome }) => store === named && outcome !== 'failed' && outcome !== 'left'))
-      .map(({ name }) => name);
+  /** Verifies a store, and prunes it. @throws the signal's reason */
+  async tidy({ named, store }: OpenedStore): Promise<void> {
+    const { retention, verify } = this.#request.policy;
+    const damaged = verify === undefined ? new Set<string>() : await this.#verify(named, store, verify);
+    // What a verification that failed would have found is not known.
+    if (retention === undefined || damaged === undefined) return;
+    // Of an instance that could not be exported, or whose exports are damaged, refused or cannot be read, nothing is removed.
+    const instances = this.#goodIn(named).filter((name) => !damaged.has(name));
+    await this.#prune({ named, store, role: 'exports' }, instances, retention);
   }
 
-  async #copy({ named, store: source }: OpenedStore, { to, retention }: CopySettings, stores: readonly OpenedStore[]): Promise<void> {
+  /** Copies from a store to another one, and prunes that. @throws the signal's reason */
+  async copy({ named, store: source }: OpenedStore, { to, retention }: CopySettings, stores: readonly OpenedStore[]): Promise<void> {
     const instances = this.#goodIn(named);
     if (instances.length === 0) return;
     await this.#attempt(`copies from ${named} to ${to}`, async () => {
@@ -128,6 +131,12 @@ export class AfterExports {
       return undefined;
     }
   }
+}
+
+function exportedInto({ run }: RunLog, named: string): readonly string[] {
+  return run.instances
+    .filter(({ stores }) => stores.some(({ store, outcome }) => store === named && outcome !== 'failed' && outcome !== 'left'))
+    .map(({ name }) => name);
 }
 
 function troubleOf({ damaged, unclear, refused }: PruneResult): readonly GantryError[] {

@@ -21,7 +21,7 @@ export interface RecentOptions extends Signers {
  */
 export async function recentExport(
   store: Store,
-  { name, disks }: Instance,
+  { name, disks }: Pick<Instance, 'name' | 'disks'>,
   { since, stateDirectory, allowedSigners, requireSignature, signal }: RecentOptions,
 ): Promise<string | undefined> {
   try {

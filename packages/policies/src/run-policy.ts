@@ -12,6 +12,7 @@ import { RunLog } from './record/log.ts';
 import { exitCodeOf, runThatDidNotBegin } from './record/new-run.ts';
 import { endKilledRuns } from './record/store.ts';
 import type { PolicyRunRequest, RunContext } from './run-request.ts';
+import { workAtStore } from './store-only.ts';
 import type { SelectedInstance } from './selection.ts';
 import { selectInstances } from './selection.ts';
 import { warningsOfSigners } from './signers.ts';
@@ -50,11 +51,9 @@ async function begin(request: PolicyRunRequest): Promise<AsyncDisposable & { rea
   try {
     lowerPriority(policy.priority);
     await using scope = new AsyncDisposableStack();
-    // Runs that only export keep each other out by what they export.
-    const exportsOf = request.exportsOnly === true ? (only ?? []) : undefined;
-    scope.use(await lockPolicy(await openStateDirectory(stateDirectory), policy.name, { exportsOf, signal }));
+    scope.use(await lockPolicy(await openStateDirectory(stateDirectory), policy.name, { parts: partsOf(request), signal }));
     const warn = (message: string): void => request.onEvent?.({ type: 'warning', operation: 'run', message });
-    if (request.exportsOnly === true) {
+    if (isPart(request)) {
       const log = await RunLog.unwritten(policy.name, { warn, selection });
       const held = scope.move();
       return { log, [Symbol.asyncDispose]: () => held.disposeAsync() };
@@ -72,6 +71,18 @@ async function begin(request: PolicyRunRequest): Promise<AsyncDisposable & { rea
   }
 }
 
+/** Whether others record it, beside other parts of the policy. */
+function isPart({ exportsOnly, storeOnly }: PolicyRunRequest): boolean {
+  return exportsOnly === true || storeOnly !== undefined;
+}
+
+/** Parts of a policy keep each other out by what they are about. */
+function partsOf({ exportsOnly, storeOnly, only = [] }: PolicyRunRequest): readonly string[] | undefined {
+  // No name of an instance has a blank.
+  if (storeOnly !== undefined) return [`store ${storeOnly}`];
+  return exportsOnly === true ? only : undefined;
+}
+
 function wasKilled({ started }: PolicyRun): string {
   return `the run that began at ${started} was killed, or the host went down`;
 }
@@ -87,7 +98,11 @@ function leaveUnfinished(instance: InstanceOfRun): InstanceOfRun {
 }
 
 async function work(request: PolicyRunRequest, log: RunLog): Promise<void> {
-  const { policy, configuration, context, only, signal } = request;
+  const { policy, configuration, context, only, storeOnly, signal } = request;
+  if (storeOnly !== undefined) {
+    await workAtStore(request, log, storeOnly);
+    return;
+  }
   await using selection = await selectInstances(policy.instances, { ...context, signal, configuration, only });
   const { instances, problems, warnings } = selection;
   const waiting = instances.map(({ name, from }): InstanceOfRun => ({
@@ -169,11 +184,12 @@ function outsideOf({ window }: Policy, count: number): string {
 }
 
 /** How a run ended. `partial`: something was done, and something failed or was left. */
-function endOf({ instances, problems }: PolicyRun): { readonly outcome: 'done' | 'partial' | 'failed'; readonly exitCode: number } {
+function endOf({ instances, problems, stores }: PolicyRun): { readonly outcome: 'done' | 'partial' | 'failed'; readonly exitCode: number } {
   const all = [...problems, ...instances.flatMap((instance) => instance.problems)];
   const isGood = ({ state }: InstanceOfRun): boolean => state === 'exported' || state === 'present';
   if (all.length === 0 && instances.every(isGood)) return { outcome: 'done', exitCode: 0 };
-  if (instances.some(({ reference }) => reference !== undefined)) return { outcome: 'partial', exitCode: ERROR_EXIT_CODES.PARTLY_DONE };
+  const isPartly = instances.some(({ reference }) => reference !== undefined) || (instances.length === 0 && stores.length > 0);
+  if (isPartly) return { outcome: 'partial', exitCode: ERROR_EXIT_CODES.PARTLY_DONE };
   const [first] = all;
   return {
     outcome: 'failed',

@@ -23,6 +23,11 @@ export interface PolicyRunRequest extends OperationOptions {
    * on side by side, each for another instance, which `only` names.
    */
   readonly exportsOnly?: boolean | undefined;
+  /**
+   * Only what comes after exports, of this store of the policy alone, as the policy names it: copies into it, or its verification and
+   * retention. No exports, and no record of the run, which the caller keeps.
+   */
+  readonly storeOnly?: string | undefined;
   /** Leaves out instances that have an export of at most this age in every store, ms. Where absent: one of the same window, if there is one. */
   readonly skipNewerMs?: number | undefined;
   /** Exports every instance, also those that have a recent export. */

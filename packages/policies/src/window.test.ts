@@ -1,6 +1,6 @@
 import process from 'node:process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { formatWindow, occurrenceAt } from './window.ts';
+import { aftermaths, formatWindow, occurrenceAt } from './window.ts';
 
 const NIGHT = { from: 22 * 60, to: 6 * 60 };
 const DAY = { from: 8 * 60 + 30, to: 18 * 60 };
@@ -21,6 +21,18 @@ test.each([
   [DAY, [27, 18, 0]],
 ] as const)('a time outside of the window is in none', (window, now) => {
   expect(occurrenceAt(window, on(now))).toBeUndefined();
+});
+
+test.each([
+  ['after it', NIGHT, [28, 9, 0], [28, 6, 0], [28, 22, 0]],
+  ['when it has just ended', NIGHT, [28, 6, 0], [28, 6, 0], [28, 22, 0]],
+  ['before its next occurrence ends', NIGHT, [29, 1, 0], [28, 6, 0], [28, 22, 0]],
+  ['in the next one, where there is no time between', { from: 0, to: 24 * 60 }, [28, 9, 0], [28, 0, 0], [29, 0, 0]],
+] as const)('what follows the exports of a window has its time %s', (_, window, now, begin, end) => {
+  const [newest, before, ...others] = aftermaths(window, on(now), 3);
+  expect(newest).toMatchObject({ begin: on(begin), end: on(end), of: { end: on(begin) } });
+  expect(before?.begin).toEqual(newest?.of.begin && new Date(newest.begin.getTime() - 24 * 3_600_000));
+  expect(others.length).toBeGreaterThanOrEqual(1);
 });
 
 describe('in a night in which the clock of Berlin is set', () => {

@@ -23,6 +23,30 @@ export function endedOccurrences(window: Pick<Window, 'from' | 'to'>, now: Date,
   return Array.from({ length: days + 1 }, (_, day) => occurrenceOn(window, now, -day)).filter(({ end }) => end <= now);
 }
 
+/** The time between two occurrences of a window, in which what follows exports may begin. */
+export interface Aftermath extends Occurrence {
+  /** The occurrence that had ended when it began. */
+  readonly of: Occurrence;
+}
+
+/** A window that leaves less of the day is one for what follows, too, ms. */
+const MIN_AFTERMATH_MS = 3_600_000;
+
+/**
+ * The times after the occurrences of a window that have ended, newest first: of as many days, at most.
+ *
+ * @param days how far back
+ */
+export function aftermaths(window: Pick<Window, 'from' | 'to'>, now: Date, days: number): readonly Aftermath[] {
+  const all = Array.from({ length: days + 3 }, (_, index) => occurrenceOn(window, now, 1 - index));
+  return all.flatMap((of, index) => {
+    const next = all[index - 1];
+    if (next === undefined || of.end > now) return [];
+    const isLong = next.begin.getTime() - of.end.getTime() >= MIN_AFTERMATH_MS;
+    return [{ of, begin: of.end, end: isLong ? next.begin : next.end }];
+  });
+}
+
 /**
  * On a day on which the clock is set forward, a window that begins at a time which the clock skips begins with the jump, and one that is
  * skipped as a whole is as long as on other days. Where the clock shows a time twice, it begins with the first and ends with the second.

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from 'commander';
 import type { CommandModule } from '../command-line/command.ts';
 import { defineCommand } from '../command-line/command.ts';
 import type { OptionSpec } from '../command-line/options.ts';
-import { CREATE_STORE, SCRIPTS, flag, texts } from '../command-line/options.ts';
+import { CREATE_STORE, SCRIPTS, flag, text, texts } from '../command-line/options.ts';
 
 const SKIP_NEWER: OptionSpec<number | undefined> = {
   flags: '--skip-newer <age>',
@@ -28,6 +28,10 @@ const command: CommandModule = defineCommand({
       '--exports-only',
       'with one --instance: only export it; no copies, verification and retention, no record and no notification of the run',
     ),
+    storeOnly: text(
+      '--store-only <store>',
+      'only copy into this store of the policy, or verify and prune it, by the exports that are there; no exports, no record and no notification of the run',
+    ),
     again: flag('--again', 'also instances that have an export of the same window'),
     ignoreWindow: flag('--ignore-window', 'also outside of the window of the policy'),
     ...CREATE_STORE,
@@ -37,6 +41,7 @@ const command: CommandModule = defineCommand({
     'gantry run nightly',
     'gantry run nightly --dry-run',
     'gantry run --all --skip-newer 12h',
+    'gantry run nightly --store-only vault',
     "gantry run nightly --instance 'web*' --ignore-window",
   ],
   run: async (...call) => (await import('../runs/run.ts')).run(...call),

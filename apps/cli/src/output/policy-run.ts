@@ -12,7 +12,7 @@ export function describePolicyRun(run: PolicyRun, width: number): readonly strin
     ...stores.map(describeStore),
     ...all.flatMap(describeProblem),
     ...warnings.map((warning) => `warning: ${warning}`),
-    `${policy}: ${run.outcome}${took}: ${countStates(instances)}${all.length === 0 ? '' : `, ${countOf(all.length, 'problem')}`}`,
+    `${policy}: ${[`${run.outcome}${took}`, ...countsOf(run, all.length)].join(': ')}`,
   ];
 }
 
@@ -61,6 +61,12 @@ function describeVerified(verified: NonNullable<StoreOfRun['verified']>): string
 /** What to do about it is a line of its own, as with every error. */
 function describeProblem({ what, message, code, hint }: RunProblem): readonly string[] {
   return [`failed: ${what}: ${message} [${code}]`, ...(hint === undefined ? [] : [`  ${hint}`])];
+}
+
+function countsOf({ instances, stores }: PolicyRun, problems: number): readonly string[] {
+  const isOfStores = instances.length === 0 && stores.length > 0;
+  const counts = [...(isOfStores ? [] : [countStates(instances)]), ...(problems === 0 ? [] : [countOf(problems, 'problem')])];
+  return counts.length === 0 ? [] : [counts.join(', ')];
 }
 
 function countStates(instances: readonly InstanceOfRun[]): string {

@@ -16,6 +16,7 @@ type Options = OptionValues<typeof SCRIPTS & typeof CREATE_STORE> & {
   readonly instance: readonly string[] | undefined;
   readonly skipNewer: number | undefined;
   readonly exportsOnly: true | undefined;
+  readonly storeOnly: string | undefined;
   readonly again: true | undefined;
   readonly ignoreWindow: true | undefined;
   readonly dryRun: true | undefined;
@@ -28,6 +29,7 @@ export async function run(session: Session, [names]: readonly [readonly string[]
   }
   const policies = await policiesOf(session, names, options);
   if (options.exportsOnly === true) assertOneInstance(policies, options);
+  if (options.storeOnly !== undefined) assertOneStore(policies, options.storeOnly, options);
   if (options.dryRun === true) await planAll(session, policies, options);
   else await runAll(session, policies, options);
 }
@@ -41,6 +43,20 @@ function assertOneInstance(policies: readonly Policy[], { instance = [], dryRun 
   const hint = 'Name one policy and one instance, without *; leave --dry-run out.';
   if (policies.length !== 1 || instance.length !== 1 || instance.some((name) => name.includes('*')) || dryRun === true)
     throw new GantryError('USAGE', { message: '--exports-only goes with one policy and one --instance', hint });
+}
+
+/** @throws GantryError `USAGE` unless it is for one policy that has this store, and for nothing else */
+function assertOneStore(policies: readonly Policy[], named: string, options: Options): void {
+  const { exportsOnly, instance, again, ignoreWindow, dryRun } = options;
+  const [policy, other] = policies;
+  const isMore = [exportsOnly, instance, again, ignoreWindow, dryRun].some((each) => each !== undefined);
+  if (policy === undefined || other !== undefined || isMore) {
+    const hint = 'Name one policy; of the other options, --skip-newer and --create-store go with it.';
+    throw new GantryError('USAGE', { message: '--store-only goes with one policy, and not with options for exports', hint });
+  }
+  const stores = [...policy.stores, ...policy.copies.map(({ to }) => to)];
+  if (stores.includes(named)) return;
+  throw new GantryError('USAGE', { message: `policy ${policy.name} has no store ${named}`, hint: `It has ${stores.join(', ')}.` });
 }
 
 /** @throws GantryError `USAGE` if none is named, or one does not exist */
@@ -74,6 +90,7 @@ async function requestOf(session: Session, policy: Policy, options: Options): Pr
     signal,
     only: options.instance,
     exportsOnly: options.exportsOnly,
+    storeOnly: options.storeOnly,
     skipNewerMs: options.skipNewer,
     again: options.again,
     ignoreWindow: options.ignoreWindow,
@@ -109,7 +126,7 @@ async function runOne(session: Session, request: PolicyRunRequest, isAlone: bool
     (hasBegun: boolean) =>
     async (run: PolicyRun): Promise<void> => {
       last = run;
-      if (request.exportsOnly === true) return;
+      if (request.exportsOnly === true || request.storeOnly !== undefined) return;
       // Who starts a run at a terminal that cannot begin is there, and reads why.
       if (hasBegun || !process.stderr.isTTY) await report(session, run, { configuration: request.configuration, hasBegun });
     };

@@ -170,6 +170,21 @@ test('makes what a user asked for once: another attempt takes what is newer than
   expect(Number(seconds)).toBeLessThanOrEqual((Date.now() - asked) / 1000);
 });
 
+test('does what follows exports at a store, with those that are new', async () => {
+  const since = new Date(Date.now() - 8 * 3_600_000);
+  const problems = [{ code: 'DUMP_DAMAGED', message: 'SHA-256 mismatch' }];
+  await writeFile(home.file('vault.print'), JSON.stringify({ type: 'result', policies: [{ instances: [], stores: [], problems }] }));
+  await queue.add([{ ...job('vault'), work: 'store', since }]);
+  await startAgent();
+  expect(await until('vault', 'failed')).toMatchObject({ work: 'store', attempts: 1, output: { code: 'DUMP_DAMAGED' } });
+  const [, policy, seconds] =
+    /^run (\S+) --store-only vault --skip-newer (\d+)s --quiet --json$/m.exec(await readFile(home.file('vault.started'), 'utf8')) ?? [];
+  expect(policy).toBe(`nightly-${node}`);
+  // Clocks may differ by a minute.
+  expect(Number(seconds) - 60).toBeGreaterThanOrEqual(8 * 3600);
+  expect(Number(seconds) - 60).toBeLessThanOrEqual((Date.now() - since.getTime()) / 1000);
+});
+
 test('runs no more at once than it may', async () => {
   const goOn = await hold('a');
   await queue.add([job('a'), job('b')]);

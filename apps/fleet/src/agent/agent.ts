@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { asFirstError, errorText, GantryError, pause } from '@gantry/core';
+import { subjectText } from '../planner/job.ts';
 import type { Attempt, FleetQueue } from '../queue/fleet-queue.ts';
 import { LEASE_SECONDS } from '../queue/fleet-queue.ts';
 import type { JobData, Progress } from '../queue/form.ts';
+import { argumentsOf } from './arguments.ts';
 import type { ExportProcess } from './export-process.ts';
 import { adoptExport, endExport, findExport, readBytesOf, readEnd, readLastLine, startExport } from './export-process.ts';
 import type { Ledger, LedgerEntry } from './ledger.ts';
@@ -305,19 +307,8 @@ async function report(queue: FleetQueue, entry: LedgerEntry, verdict: Verdict): 
   }
 }
 
-/**
- * How `gantry run` is called. What a user asked for is an export that is newer than that, also outside of the window: an earlier attempt may
- * have made it. Never one that began before, so the age is rounded down: one of the second in which it was asked for is made again.
- */
-function argumentsOf({ policy, instance, asked }: JobData, now: Date): readonly string[] {
-  const call = ['run', policy, '--instance', instance, '--exports-only'];
-  if (asked === undefined) return [...call, '--quiet', '--json'];
-  const seconds = Math.max(1, Math.floor((now.getTime() - Date.parse(asked)) / 1000));
-  return [...call, '--ignore-window', '--skip-newer', `${seconds}s`, '--quiet', '--json'];
-}
-
-function describe({ policy, instance }: JobData): string {
-  return `${instance} (policy ${policy})`;
+function describe({ policy, instance, work }: JobData): string {
+  return `${subjectText({ instance, work })} (policy ${policy})`;
 }
 
 function reasonOf({ output: { code, message } }: Verdict): string {

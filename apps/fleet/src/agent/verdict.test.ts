@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import type { LastLine } from './verdict.ts';
+import { describe, expect, test } from 'vitest';
+import type { LastLine, Verdict } from './verdict.ts';
 import { parseLastLine, verdictOf } from './verdict.ts';
 
 const NOW = new Date('2026-11-28T01:00:00Z');
@@ -57,6 +57,28 @@ test('a problem of the policy counts where its instance is missing', () => {
   expect(verdictOf(line, JOB, NOW)).toMatchObject({ next: 'retry', output: { code: 'INVENTORY_UNAVAILABLE' } });
   expect(verdictOf({ type: 'result', policies: [{ instances: [], problems: [] }] }, JOB, NOW)).toMatchObject({
     output: { code: 'INTERNAL' },
+  });
+});
+
+describe('work at a store', () => {
+  const AT_STORE = { ...JOB, instance: 'vault', work: 'store' as const };
+  const stores = [{ copied: { exports: 3 } }, { verified: { exports: 12, damaged: [], left: 2 }, pruned: { removed: ['web1@1'] } }];
+  const verdict = (...codes: readonly string[]): Verdict => {
+    const problems = codes.map((code) => ({ code, message: `${code} of web1` }));
+    return verdictOf({ type: 'result', policies: [{ instances: [], problems, stores, warnings: ['1 left'] }] }, AT_STORE, NOW);
+  };
+
+  test('that is done says what was done', () => {
+    const message = '3 copied; 12 verified, 2 left for later; 1 removed; 1 left';
+    expect(verdict()).toEqual({ next: 'complete', output: { outcome: 'done', message } });
+    expect(verdictOf({ type: 'result', policies: [] }, AT_STORE, NOW)).toMatchObject({ output: { message: 'nothing was to be done' } });
+  });
+
+  test('that found damage is not tried again, unless something else failed that this can mend', () => {
+    for (const code of ['DUMP_DAMAGED', 'MANIFEST_DAMAGED', 'SIGNATURE_MISSING'])
+      expect(verdict(code)).toMatchObject({ next: 'reject', output: { outcome: 'failed', code } });
+    const message = 'STORE_UNAVAILABLE of web1; and 1 more problem';
+    expect(verdict('DUMP_DAMAGED', 'STORE_UNAVAILABLE')).toMatchObject({ next: 'retry', costsAttempt: true, output: { message } });
   });
 });
 

@@ -16,6 +16,13 @@ interface Problem {
   readonly message: string;
 }
 
+/** What `gantry run` did with a store after exports. */
+interface DoneAtStore {
+  readonly copied?: { readonly exports: number } | undefined;
+  readonly verified?: { readonly exports: number; readonly damaged: readonly string[]; readonly left: number } | undefined;
+  readonly pruned?: { readonly removed: readonly string[] } | undefined;
+}
+
 /** The last line of `gantry run --json`. Fields that are not used here are left out. */
 export type LastLine =
   | {
@@ -29,6 +36,9 @@ export type LastLine =
           readonly problems: readonly Problem[];
         }[];
         readonly problems: readonly Problem[];
+        /** What was done with stores; absent in what is asked of exports alone. */
+        readonly stores?: readonly DoneAtStore[] | undefined;
+        readonly warnings?: readonly string[] | undefined;
       }[];
     }
   | ({ readonly type: 'error' } & Problem)
@@ -36,6 +46,12 @@ export type LastLine =
   | { readonly type: 'unknown'; readonly text: string };
 
 const problems = z.array(z.object({ code: z.string(), message: z.string() }));
+
+const doneAtStore: z.ZodType<DoneAtStore> = z.object({
+  copied: z.object({ exports: z.number() }).optional(),
+  verified: z.object({ exports: z.number(), damaged: z.array(z.string()), left: z.number() }).optional(),
+  pruned: z.object({ removed: z.array(z.string()) }).optional(),
+});
 
 const lastLine: z.ZodType<LastLine> = z.union([
   z.object({
@@ -52,6 +68,8 @@ const lastLine: z.ZodType<LastLine> = z.union([
           }),
         ),
         problems,
+        stores: z.array(doneAtStore).optional(),
+        warnings: z.array(z.string()).optional(),
       }),
     ),
   }),
@@ -90,6 +108,9 @@ const FINAL: ReadonlySet<string> = new Set([
   // Whether a move was committed is to be asked of its peer: trying it again could make a second one.
   'MOVE_UNDECIDED',
 ]);
+/** What was found in a store stays there until somebody mends or removes it. */
+const FOUND: ReadonlySet<string> = new Set(['IDENTITY_MISMATCH', 'EXPORT_INCOMPLETE', 'EXPORT_EXISTS']);
+const FOUND_KINDS = /^(?:DUMP_|MANIFEST_|SIGNATURE_)/;
 const FINAL_KINDS = /^(?:CONFIGURATION_|INSTANCE_FILE_|INSTANCE_INVALID|OS_)/;
 
 /**
@@ -98,7 +119,8 @@ const FINAL_KINDS = /^(?:CONFIGURATION_|INSTANCE_FILE_|INSTANCE_INVALID|OS_)/;
  * @param line absent for an export that was killed, or ended before it could say anything
  * @param errors the end of what it wrote to standard error
  */
-export function verdictOf(line: LastLine | undefined, { policy, window }: JobData, now: Date, errors = ''): Verdict {
+export function verdictOf(line: LastLine | undefined, data: JobData, now: Date, errors = ''): Verdict {
+  const { policy, window, work } = data;
   if (line === undefined) {
     const said = errors.trimEnd().split('\n').at(-1) ?? '';
     return failed('KILLED', `the export was killed, or the host went down${said === '' ? '' : `; it said last: ${said}`}`);
@@ -107,6 +129,7 @@ export function verdictOf(line: LastLine | undefined, { policy, window }: JobDat
     return failed('INTERNAL', `the export ended with a line that this version of gantry-fleet does not know: ${line.text}`);
   if (line.type === 'error') return failed(line.code, line.message);
   const [run] = line.policies;
+  if (work === 'store') return verdictAtStore(run);
   const [instance] = run?.instances ?? [];
   const [problem = { code: 'INTERNAL', message: 'the export named no instance, and no problem' }] = [
     ...(instance?.problems ?? []),
@@ -122,6 +145,28 @@ export function verdictOf(line: LastLine | undefined, { policy, window }: JobDat
   const isGood = (state === 'exported' || state === 'present') && instance.problems.length === 0;
   if (isGood) return { next: 'complete', output: { outcome: state, reference, plainBytes, storedBytes } };
   return failed(problem.code, problem.message);
+}
+
+type RunLine = Extract<LastLine, { readonly type: 'result' }>['policies'][number];
+
+/** What failed does not keep the rest from being done, so one attempt more is made if that can mend any of it. */
+function verdictAtStore(run: RunLine | undefined): Verdict {
+  const { problems: all = [], stores = [], warnings = [] } = run ?? {};
+  const isFinal = ({ code }: Problem): boolean => FINAL.has(code) || FINAL_KINDS.test(code) || FOUND.has(code) || FOUND_KINDS.test(code);
+  const problem = all.find((each) => !isFinal(each)) ?? all[0];
+  const did = [...stores.flatMap(describeDone), ...warnings].join('; ').slice(0, MAX_MESSAGE_CHARACTERS);
+  if (problem === undefined) return { next: 'complete', output: { outcome: 'done', message: did === '' ? 'nothing was to be done' : did } };
+  const more = all.length === 1 ? '' : `; and ${all.length === 2 ? '1 more problem' : `${all.length - 1} more problems`}`;
+  const verdict = failed(problem.code, `${problem.message}${more}`);
+  return isFinal(problem) ? { next: 'reject', output: verdict.output } : verdict;
+}
+
+function describeDone({ copied, verified, pruned }: DoneAtStore): readonly string[] {
+  return [
+    ...(copied === undefined ? [] : [`${copied.exports} copied`]),
+    ...(verified === undefined ? [] : [`${verified.exports} verified${verified.left === 0 ? '' : `, ${verified.left} left for later`}`]),
+    ...(pruned === undefined ? [] : [`${pruned.removed.length} removed`]),
+  ];
 }
 
 /** Whether an export began before a window. */

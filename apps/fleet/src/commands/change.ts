@@ -5,6 +5,7 @@ import { configurationOf } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import { ask } from '../command-line/options.ts';
 import { outcome } from '../control/requests.ts';
+import { subjectText } from '../planner/job.ts';
 import type { FleetJob } from '../queue/records.ts';
 import { nodeName } from '../queue/names.ts';
 import { newestOf } from '../view/newest.ts';
@@ -48,8 +49,11 @@ async function forEachJob(
     const { done } = await ask(context, options, { command: operation, id: job.id, node: job.node }, outcome);
     if (done) changed.push(job);
   }
-  const lines = changed.map(({ id, instance, node }) => `${id}: ${instance} on ${node}`);
-  context.output.result({ operation, jobs: changed.map(({ id, node, policy, instance }) => ({ id, node, policy, instance })) }, lines);
+  const lines = changed.map((job) => `${job.id}: ${subjectText(job)} on ${job.node}`);
+  context.output.result(
+    { operation, jobs: changed.map(({ id, node, policy, instance, work }) => ({ id, node, policy, instance, work })) },
+    lines,
+  );
 }
 
 /** Runs `gantry-fleet pause` and `resume`, for one node or for all. */

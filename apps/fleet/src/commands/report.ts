@@ -2,6 +2,7 @@ import { ERROR_EXIT_CODES } from '@gantry/core';
 import type { Context } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import { planHealth } from '../planner/health.ts';
+import { subjectText } from '../planner/job.ts';
 import { failuresOf } from '../view/failures.ts';
 import { askStatus } from './ask-status.ts';
 
@@ -15,7 +16,7 @@ interface ReportOptions extends QueueOptions {
 export async function runReport(context: Context, { days = REPORT_DAYS, ...options }: ReportOptions): Promise<void> {
   const { jobs, findings, turns } = await askStatus(context, options, days);
   const counts = Object.fromEntries([...Map.groupBy(jobs, ({ state }) => state)].map(([state, all]) => [state, all.length]));
-  const failures = failuresOf(jobs);
+  const failures = failuresOf(jobs).map(({ code, message, subjects }) => ({ code, message, instances: subjects.map(subjectText) }));
   const missed = findings.filter(({ kind }) => kind === 'missed');
   const overrun = findings.filter(({ kind }) => kind === 'overrun');
   // A window without an export may be one that nobody has planned.
@@ -27,9 +28,12 @@ export async function runReport(context: Context, { days = REPORT_DAYS, ...optio
     ...problems,
     ...failures.map(({ code, message, instances }) => `${instances.length} failed: ${message} [${code}]: ${listOf(instances)}`),
     ...missed.map(
-      ({ policy, instance, window, reason }) => `missed: ${instance} (policy ${policy}), ${window.begin.toISOString()}: ${reason}`,
+      ({ policy, instance, work, window, reason }) =>
+        `missed: ${subjectText({ instance, work })} (policy ${policy}), ${window.begin.toISOString()}: ${reason}`,
     ),
-    ...overrun.map(({ policy, instance, reason }) => `not exported again: ${instance} (policy ${policy}): ${reason}`),
+    ...overrun.map(
+      ({ policy, instance, work, reason }) => `not started again: ${subjectText({ instance, work })} (policy ${policy}): ${reason}`,
+    ),
   ]);
 }
 

@@ -2,6 +2,7 @@ import { formatTable } from '@gantry/programs';
 import type { Context } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import type { FleetJob } from '../queue/records.ts';
+import { subjectText } from '../planner/job.ts';
 import { newestOf } from '../view/newest.ts';
 import { askStatus } from './ask-status.ts';
 
@@ -24,8 +25,9 @@ export async function runStatus(context: Context, options: QueueOptions): Promis
 
 const HEADINGS = ['POLICY', 'INSTANCE', 'NODE', 'STATE', 'ATTEMPTS', 'SINCE', 'RESULT'];
 
-function rowOf({ policy, instance, node, state, attempts, startAfter, startedOn, endedOn, output }: FleetJob): readonly string[] {
+function rowOf(job: FleetJob): readonly string[] {
+  const { policy, node, state, attempts, startAfter, startedOn, endedOn, output } = job;
   const since = state === 'waiting' ? startAfter : (endedOn ?? startedOn);
-  const result = output.reference ?? (output.code === undefined ? '-' : `${output.code}: ${output.message ?? ''}`);
-  return [policy, instance, node, state, String(attempts), since?.toISOString() ?? '-', result];
+  const result = output.reference ?? (output.code === undefined ? (output.message ?? '-') : `${output.code}: ${output.message ?? ''}`);
+  return [policy, subjectText(job), node, state, String(attempts), since?.toISOString() ?? '-', result];
 }

@@ -5,19 +5,28 @@ import { uuidOfName } from './uuid.ts';
 /** Made at random once, for names of exports that a fleet plans. */
 const NAMESPACE = '0b9f1c52-5d0e-4b59-9a44-8c1d2a7f6e31';
 
-/** What a fleet exports: an instance, by what a policy says of it. */
+/** What is done beside exports. `store`: what follows the exports of a policy at one of its stores: copies into it, or verification and retention. */
+export type Work = 'store';
+
+/** What a fleet works on: an instance or a store, by what a policy says of it. */
 export interface Subject {
   readonly policy: string;
+  /** For work at a store, the name of that. */
   readonly instance: string;
+  /** Absent: it is exported. */
+  readonly work?: Work | undefined;
 }
 
-/** The export of an instance in one occurrence of its policy's window. */
+/** The export of an instance in one occurrence of its policy's window, or work at a store after one. */
 export interface PlannedJob extends Subject {
   /** {@link jobId} of its subject and window. */
   readonly id: string;
   /** The node whose agent is to run it. */
   readonly node: string;
+  /** When it may begin. */
   readonly window: Occurrence;
+  /** Of work at a store: exports that began since then are new. */
+  readonly since?: Date | undefined;
   /** Names of the stores that it is written into. */
   readonly stores?: readonly string[] | undefined;
   /** It does not begin earlier. */
@@ -27,11 +36,12 @@ export interface PlannedJob extends Subject {
 }
 
 /**
- * The id of the export of a subject in the window that begins then. Two planners, or one that is started again, find the same one, so that a
+ * The id of what is done with a subject in the window that begins then. Two planners, or one that is started again, find the same one, so that a
  * window has each export once.
  */
-export function jobId({ policy, instance }: Subject, windowBegin: Date): string {
-  return uuidOfName(NAMESPACE, JSON.stringify([policy, instance, windowBegin.toISOString()]));
+export function jobId({ policy, instance, work }: Subject, windowBegin: Date): string {
+  const parts = [policy, instance, windowBegin.toISOString()];
+  return uuidOfName(NAMESPACE, JSON.stringify(work === undefined ? parts : [...parts, work]));
 }
 
 /**
@@ -46,10 +56,22 @@ export function startIn({ begin, end }: Occurrence, subject: Subject, spread: nu
 }
 
 /** A text that no other subject has. */
-export function subjectKey({ policy, instance }: Subject): string {
-  return JSON.stringify([policy, instance]);
+export function subjectKey({ policy, instance, work }: Subject): string {
+  return JSON.stringify(work === undefined ? [policy, instance] : [policy, instance, work]);
 }
 
+/** Whether an instance is exported, rather than something done beside exports. */
+export function isExport({ work }: Pick<Subject, 'work'>): boolean {
+  return work === undefined;
+}
+
+/** A subject in words, without its policy. */
+export function subjectText({ instance, work }: Pick<Subject, 'instance' | 'work'>): string {
+  return work === undefined ? instance : `${work} ${instance}`;
+}
+
+/** That of work at stores: exports come first. */
+export const STORE_PRIORITY = 0;
 /** That of an instance that was never exported. One minute more of age counts 1. */
 export const MAX_PLANNED_PRIORITY = 10_000_000;
 /** What a user asked for comes before everything that is planned. */

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DAY_MS } from '../days.ts';
 import type { PlannedJob } from './job.ts';
 import { jobId, MAX_PLANNED_PRIORITY, priorityOf, startIn } from './job.ts';
-import type { FleetPlan, KnownJob, KnownState, PlacedInstance, PlanInput } from './plan.ts';
+import type { FleetPlan, KnownJob, KnownState, PlacedInstance, PlacedSubject, PlanInput } from './plan.ts';
 import { planFleet } from './plan.ts';
 
 const NIGHT = { from: 22 * 60, to: 6 * 60, atEnd: 'finish' as const };
@@ -35,8 +35,8 @@ function known(state: KnownState, { days = 0, node = 'n1', ...more }: Partial<Kn
   return { policy: 'nightly', instance: 'web1', node, id: jobId(WEB1, begin), begin, end, state, ...more };
 }
 
-function knownOf({ id, policy, instance, window: { begin, end } }: PlannedJob, node: string, state: KnownState): KnownJob {
-  return { id, policy, instance, node, begin, end, state };
+function knownOf({ id, policy, instance, work, window: { begin, end } }: PlannedJob, node: string, state: KnownState): KnownJob {
+  return { id, policy, instance, work, node, begin, end, state };
 }
 
 /** What is known when a plan has been carried out, and nothing has started. */
@@ -50,6 +50,58 @@ function carriedOut({ add, drop, fail }: FleetPlan, known: readonly KnownJob[]):
   const lost = drop.map((each) => Object.assign({}, each, { state: 'lost' as const }));
   return [...kept.filter((each) => !isDropped(each)), ...lost.filter(({ id, node }) => !addedHere.has(`${id} ${node}`)), ...added];
 }
+
+describe('a store, after the exports of a window', () => {
+  const VAULT: PlacedSubject = { policy: 'nightly', instance: 'vault', work: 'store', node: 'v1' };
+  const NEXT = new Date(BEGIN.getTime() + DAY_MS);
+  const at = (hours: number): Date => new Date(END.getTime() + hours * 3_600_000);
+  const planVault = (now: Date, all: readonly KnownJob[] = [], stores = [VAULT]): FleetPlan =>
+    plan({ instances: [], stores, known: all, now });
+
+  test('is worked on once, from the end of the window to the beginning of the next one', () => {
+    expect(planVault(MIDNIGHT).add).toEqual([]);
+    const { add } = planVault(at(1));
+    expect(add).toEqual([
+      { ...VAULT, id: jobId(VAULT, END), window: { begin: END, end: NEXT }, startAfter: END, priority: 0, since: BEGIN },
+    ]);
+    expect(add[0]?.id).not.toBe(jobId({ policy: 'nightly', instance: 'vault' }, END));
+    for (const state of ['waiting', 'running', 'done', 'failed', 'cancelled'] as const)
+      expect(
+        planVault(
+          at(1),
+          add.map((job) => knownOf(job, 'v1', state)),
+        ),
+      ).toMatchObject({ add: [], drop: [], findings: [] });
+    expect(
+      planVault(
+        at(1),
+        add.map((job) => knownOf(job, 'v1', 'lost')),
+      ).add,
+    ).toEqual(add);
+  });
+
+  test('waits for exports of the window that still run, for some hours', () => {
+    const others = [known('running', { days: 1 }), { ...known('running'), policy: 'weekly' }, known('waiting')];
+    expect(planVault(at(1), others).add).toHaveLength(1);
+    expect(planVault(at(1), [known('running')]).add).toEqual([]);
+    expect(planVault(at(5), [known('running')]).add).toEqual([]);
+    expect(planVault(at(6), [known('running')]).add).toHaveLength(1);
+  });
+
+  test('moves with its node; work that still runs is followed by no second one, and what had no turn is missed', () => {
+    const { add } = planVault(at(1));
+    const waiting = add.map((job) => knownOf(job, 'v1', 'waiting'));
+    expect(planVault(at(1), waiting, [{ ...VAULT, node: 'v2' }])).toMatchObject({ add: [{ node: 'v2' }], drop: waiting });
+    const running = add.map((job) => Object.assign(knownOf(job, 'v1', 'running'), { startedOn: at(0) }));
+    expect(planVault(at(25), running)).toMatchObject({
+      add: [],
+      findings: [{ kind: 'overrun', ...VAULT, reason: `what followed the window that ended at ${END.toISOString()} still runs on v1` }],
+    });
+    expect(planVault(at(17), waiting)).toMatchObject({ add: [], drop: waiting, findings: [{ kind: 'missed', ...VAULT }] });
+    const done = running.map((each) => Object.assign({}, each, { state: 'done' as const, endedOn: at(2) }));
+    expect(planVault(at(17), done)).toMatchObject({ add: [], findings: [] });
+  });
+});
 
 describe('in its window, an instance', () => {
   test('gets one export, on its node, which begins at its place in the first half of the window', () => {

@@ -1,17 +1,21 @@
 import type { Policy } from '@gantry/config';
 import type { Occurrence } from '@gantry/policies';
-import { endedOccurrences, occurrenceAt } from '@gantry/policies';
+import { aftermaths, endedOccurrences, occurrenceAt } from '@gantry/policies';
 import type { PlannedJob, Subject } from './job.ts';
-import { jobId, priorityOf, startIn, subjectKey } from './job.ts';
+import { jobId, priorityOf, startIn, STORE_PRIORITY, subjectKey } from './job.ts';
 
 /** How much of a window the beginnings of its exports fill. */
 const SPREAD = 0.5;
 /** How many windows that passed without a plan are reported, at most: a planner that was down for longer has been noticed. */
 const MAX_MISSED_WINDOWS = 31;
 
-/** An instance that a policy selects, and where its disks are. */
-export interface PlacedInstance extends Subject {
+/** A subject, and the node that works on it. */
+export interface PlacedSubject extends Subject {
   readonly node: string;
+}
+
+/** An instance that a policy selects, and where its disks are. */
+export interface PlacedInstance extends PlacedSubject {
   /** Names of the stores of its policy. */
   readonly stores?: readonly string[] | undefined;
   /** When its newest good export was made, as far as the fleet knows. */
@@ -24,13 +28,14 @@ export interface PlacedInstance extends Subject {
  */
 export type KnownState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled' | 'left' | 'elsewhere' | 'lost';
 
+/** For how long work at stores waits for exports of the window that still run, ms; at most half of its time. */
+const EXPORTS_RUN_MS = 6 * 3_600_000;
 /** For how long an agent may be away, after a window, until its export counts as missed, ms. */
 const SILENCE_MS = 3_600_000;
 
 /** An export that was planned before, and what became of it. */
-export interface KnownJob extends Subject {
+export interface KnownJob extends PlacedSubject {
   readonly id: string;
-  readonly node: string;
   /** Of its window. */
   readonly begin: Date;
   readonly end: Date;
@@ -47,11 +52,10 @@ export interface KnownJob extends Subject {
  * What an administrator should know of a window. `missed`: it passed without a turn for the instance. `overrun`: the export of an earlier
  * window still runs, so there is no other one.
  */
-export interface Finding extends Subject {
+export interface Finding extends PlacedSubject {
   readonly kind: 'missed' | 'overrun';
   /** Of the export that there would have been. */
   readonly id: string;
-  readonly node: string;
   readonly window: Occurrence;
   readonly reason: string;
 }
@@ -72,6 +76,8 @@ export interface PlanInput {
   readonly policies: readonly Pick<Policy, 'name' | 'window'>[];
   /** Each subject once. */
   readonly instances: readonly PlacedInstance[];
+  /** What follows exports at stores; each subject once. */
+  readonly stores?: readonly PlacedSubject[] | undefined;
   /** Of {@link MAX_MISSED_WINDOWS} days. */
   readonly known: readonly KnownJob[];
   readonly now: Date;
@@ -81,14 +87,19 @@ export interface PlanInput {
  * Decides which exports there are to be: a pure function, so that it can run every minute, and on two hosts at once. What it says is done
  * before the next call changes nothing then.
  */
-export function planFleet({ policies, instances, known, now }: PlanInput): FleetPlan {
+export function planFleet({ policies, instances, stores = [], known, now }: PlanInput): FleetPlan {
   const ofSubject = Map.groupBy(known, subjectKey);
   const windows = new Map(policies.flatMap(({ name, window }) => (window === undefined ? [] : [[name, window] as const])));
-  const parts = instances.flatMap((instance) => {
-    const window = windows.get(instance.policy);
-    const own = ofSubject.get(subjectKey(instance)) ?? [];
-    return window === undefined ? [] : [planInstance(instance, window, own, now)];
-  });
+  const planAll = <T extends PlacedSubject>(subjects: readonly T[], turnsOf: (subject: T, window: Window) => Turns): readonly Part[] =>
+    subjects.flatMap((subject) => {
+      const window = windows.get(subject.policy);
+      const own = ofSubject.get(subjectKey(subject)) ?? [];
+      return window === undefined ? [] : [planSubject(subject, turnsOf(subject, window), own, now)];
+    });
+  const parts = [
+    ...planAll(instances, (instance, window) => turnsOfExports(instance, window, now)),
+    ...planAll(stores, (store, window) => turnsAtStore(store, window, known, now)),
+  ];
   return {
     add: parts.flatMap(({ add }) => add),
     drop: parts.flatMap(({ drop }) => drop),
@@ -101,32 +112,64 @@ export function planFleet({ policies, instances, known, now }: PlanInput): Fleet
 type Window = NonNullable<Policy['window']>;
 type Part = Omit<FleetPlan, 'withoutWindow'>;
 
-function planInstance(instance: PlacedInstance, window: Window, known: readonly KnownJob[], now: Date): Part {
+/** When something has its turns. */
+interface Turns {
+  /** When it may begin now; absent: not now. */
+  readonly current?: Occurrence | undefined;
+  /** Its earlier turns, newest first. */
+  readonly passed: readonly Occurrence[];
+  /** Of the job for the current one. */
+  readonly fields: Pick<PlannedJob, 'stores' | 'startAfter' | 'priority' | 'since'>;
+}
+
+function turnsOfExports(instance: PlacedInstance, window: Window, now: Date): Turns {
+  const { stores, lastGood } = instance;
   const current = occurrenceAt(window, now);
+  const startAfter = current === undefined ? now : startIn(current, instance, SPREAD);
+  const passed = endedOccurrences(window, now, MAX_MISSED_WINDOWS);
+  return { current, passed, fields: { stores, startAfter, priority: priorityOf(lastGood, now) } };
+}
+
+/** What follows the exports of a window begins when they are done, at the end of the window, or when waiting for them takes too long. */
+function turnsAtStore({ policy }: PlacedSubject, window: Window, known: readonly KnownJob[], now: Date): Turns {
+  const all = aftermaths(window, now, MAX_MISSED_WINDOWS);
+  const current = all.find(({ end }) => now < end);
+  const passed = all.filter((each) => each !== current);
+  if (current === undefined) return { passed, fields: { startAfter: now, priority: STORE_PRIORITY } };
+  const { of, begin, end } = current;
+  const isOfWindow = (job: KnownJob): boolean =>
+    job.policy === policy && job.work === undefined && job.begin.getTime() === of.begin.getTime();
+  const waitMs = Math.min(EXPORTS_RUN_MS, (end.getTime() - begin.getTime()) / 2);
+  const isWaitedFor = now.getTime() < begin.getTime() + waitMs && known.some((job) => job.state === 'running' && isOfWindow(job));
+  const fields = { startAfter: begin, priority: STORE_PRIORITY, since: of.begin };
+  return { current: isWaitedFor ? undefined : current, passed, fields };
+}
+
+function planSubject(subject: PlacedSubject, { current, passed, fields }: Turns, known: readonly KnownJob[], now: Date): Part {
   const late = known.filter(({ state, end, redriven }) => state === 'waiting' && end <= now && redriven !== true);
-  const passed = passedWindows(instance, window, known, now);
-  const open = current === undefined ? NOTHING : planWindow(instance, current, known, now);
+  const missed = passedWindows(subject, passed, known, now);
+  const open = current === undefined ? NOTHING : planWindow(subject, current, fields, known);
   return {
     add: open.add,
     drop: [...late.filter(({ lastAttempt }) => lastAttempt === undefined), ...open.drop],
     // The agent of one that is silent may still run it, and say how it ended.
     fail: late.filter(({ lastAttempt }) => lastAttempt === 'failed'),
-    findings: [...passed, ...open.findings],
+    findings: [...missed, ...open.findings],
   };
 }
 
 const NOTHING: Part = { add: [], drop: [], fail: [], findings: [] };
 
-/** The windows that passed, since the first plan for the instance, without a turn for it. */
-function passedWindows(instance: PlacedInstance, window: Window, known: readonly KnownJob[], now: Date): readonly Finding[] {
-  // An instance that is new to the fleet has missed nothing.
+/** The windows that passed, since the first plan for the subject, without a turn for it. */
+function passedWindows(subject: PlacedSubject, windows: readonly Occurrence[], known: readonly KnownJob[], now: Date): readonly Finding[] {
+  // What is new to the fleet has missed nothing.
   const first = Math.min(...known.map(({ begin }) => begin.getTime()));
-  const ended = endedOccurrences(window, now, MAX_MISSED_WINDOWS).filter(({ begin }) => begin.getTime() >= first);
+  const ended = windows.filter(({ begin }) => begin.getTime() >= first);
   return ended.flatMap((occurrence) => {
-    const id = jobId(instance, occurrence.begin);
+    const id = jobId(subject, occurrence.begin);
     const own = known.filter((each) => each.id === id || overlaps(each, occurrence) || ranInto(each, occurrence, now));
     const reason = reasonOfMiss(own, now);
-    return reason === undefined ? [] : [findingOf('missed', instance, occurrence, reason)];
+    return reason === undefined ? [] : [findingOf('missed', subject, occurrence, reason)];
   });
 }
 
@@ -160,9 +203,9 @@ function reasonOfMiss(known: readonly KnownJob[], now: Date): string | undefined
 const NOT_PLANNED = 'it was not planned in the window: no planner ran, or its source could not be asked';
 
 /** What a window that is open needs. */
-function planWindow(instance: PlacedInstance, window: Occurrence, known: readonly KnownJob[], now: Date): Part {
-  const { policy, instance: name, node, stores, lastGood } = instance;
-  const id = jobId(instance, window.begin);
+function planWindow(subject: PlacedSubject, window: Occurrence, fields: Turns['fields'], known: readonly KnownJob[]): Part {
+  const { policy, instance, work, node } = subject;
+  const id = jobId(subject, window.begin);
   const own = known.filter((each) => each.id === id);
   const isHere = (each: KnownJob): boolean => each.node === node;
   const drop = own.filter((each) => each.state === 'waiting' && !isHere(each));
@@ -171,12 +214,13 @@ function planWindow(instance: PlacedInstance, window: Occurrence, known: readonl
   // One on a node that the instance has left holds up nothing: that node may be down, or its export be of no use any more.
   const earlier = known.find((each) => each.state === 'running' && each.id !== id && isHere(each));
   if (earlier !== undefined) {
-    const reason = `the export of the window that began at ${earlier.begin.toISOString()} still runs on ${earlier.node}`;
-    return { ...NOTHING, drop, findings: [findingOf('overrun', instance, window, reason)] };
+    const began = earlier.begin.toISOString();
+    const what = work === undefined ? `the export of the window that began at ${began}` : `what followed the window that ended at ${began}`;
+    const reason = `${what} still runs on ${earlier.node}`;
+    return { ...NOTHING, drop, findings: [findingOf('overrun', subject, window, reason)] };
   }
-  const startAfter = startIn(window, instance, SPREAD);
-  const job = { id, policy, instance: name, node, window, stores, startAfter, priority: priorityOf(lastGood, now) };
-  return { ...NOTHING, add: [job], drop };
+  const { begin, end } = window;
+  return { ...NOTHING, add: [{ id, policy, instance, work, node, window: { begin, end }, ...fields }], drop };
 }
 
 /** Whether a window needs no other export: one that an agent has, or that has ended. */
@@ -184,6 +228,11 @@ function isSettled({ state, node }: KnownJob, placedOn: string): boolean {
   return state === 'elsewhere' ? node === placedOn : state !== 'lost';
 }
 
-function findingOf(kind: Finding['kind'], { policy, instance, node }: PlacedInstance, window: Occurrence, reason: string): Finding {
-  return { kind, id: jobId({ policy, instance }, window.begin), policy, instance, node, window, reason };
+function findingOf(
+  kind: Finding['kind'],
+  { policy, instance, work, node }: PlacedSubject,
+  { begin, end }: Occurrence,
+  reason: string,
+): Finding {
+  return { kind, id: jobId({ policy, instance, work }, begin), policy, instance, work, node, window: { begin, end }, reason };
 }

@@ -93,6 +93,27 @@ test('what the policies want is planned once; a policy without a window is named
   expect(notes).toEqual([message, message]);
 });
 
+test('what follows exports is planned for the nodes that stores name; one that is not a node is named', async () => {
+  const at = (hours: number): string => later(hours).toISOString().slice(11, 16);
+  const retention = 'retention: { last: 1 }';
+  await configure(`  early:
+    instances: ${home.file('instances')}/
+    stores: [vault, /s, cellar]
+    window: "${at(-4)}-${at(-2)}"
+    copies: [{ to: shelf }]
+    ${retention}
+stores: { vault: { url: /v, node: n2 }, shelf: { url: /w, node: n1 }, cellar: { url: /c, node: n9 } }`);
+  const own = planner();
+  expect(await own.turn(NOW)).toMatchObject({ added: 4, problems: 1 });
+  expect(await own.turn(NOW)).toMatchObject({ added: 0 });
+  const atStores = (await queue.jobs(new Date(0), NOW)).filter(({ work }) => work === 'store');
+  expect(atStores.map(({ instance, node }) => `${instance} ${node}`).toSorted()).toEqual(['shelf n1', 'vault n2']);
+  expect(await queue.take('n2', 9)).toMatchObject([
+    { data: { policy: 'early', instance: 'vault', work: 'store', since: expect.anything() } },
+  ]);
+  expect(notes).toEqual(['n9, the node of store cellar, is not one of the fleet: nothing follows the exports of policy early there']);
+});
+
 test('a job that is lost between the plan and the queue is planned again', async () => {
   await configure();
   await planner().turn(NOW);

@@ -10,8 +10,10 @@ import type { TurnProblem } from '../queue/turns.ts';
 import { subjectKey } from './job.ts';
 import type { FoundInstance } from './placement.ts';
 import { Placement } from './placement.ts';
-import type { Finding, FleetPlan, KnownJob, PlacedInstance } from './plan.ts';
+import type { Finding, FleetPlan, KnownJob, PlacedInstance, PlacedSubject } from './plan.ts';
 import { planFleet } from './plan.ts';
+import type { FoundStoreWork } from './store-work.ts';
+import { storeWorkOf } from './store-work.ts';
 
 export interface PlannerOptions {
   readonly queue: FleetQueue;
@@ -78,9 +80,12 @@ export class Planner {
     const current = await configuration();
     const policies = [...current.policies.values()];
     const found = await this.#placement.find(current, policies);
-    const placed = placeOnNodes(found.instances, await queue.nodes());
+    const nodes = await queue.nodes();
+    const placed = placeOnNodes(found.instances, nodes);
+    const atStores = placeStores(storeWorkOf(current).found, nodes);
     const problems = new Map<string, TurnProblem>();
-    for (const problem of [...found.problems.map(asTurnProblem), ...placed.problems]) problems.set(problem.message, problem);
+    for (const problem of [...found.problems.map(asTurnProblem), ...placed.problems, ...atStores.problems])
+      problems.set(problem.message, problem);
     const goneSince = [...this.#problems].filter(([message]) => !problems.has(message)).map(([, since]) => since.getTime());
     const outage = new Date(Math.min(now.getTime(), ...goneSince));
     const jobs = await queue.jobs(this.#since(outage, now), now);
@@ -93,7 +98,7 @@ export class Planner {
       stores: stores.get(policy),
       lastGood: this.#lastGood.get(subjectKey({ policy, instance })),
     }));
-    const plan = planFleet({ policies, instances, known: jobs.flatMap(asKnown), now });
+    const plan = planFleet({ policies, instances, stores: atStores.stores, known: jobs.flatMap(asKnown), now });
     this.#say([...problems.keys(), ...plan.withoutWindow.map((name) => `policy ${name} has no window: a fleet does not run it by itself`)]);
     // First, so that what agents that are gone had is handed out soon; but no row that it fails with holds up the plan.
     const trouble = await queue.supervise().then(
@@ -178,6 +183,24 @@ function placeOnNodes(instances: readonly FoundInstance[], nodes: readonly strin
     return { about: host, message: `${host} is not a node of the fleet: ${left} not exported` };
   });
   return { instances: placed, problems };
+}
+
+/** Places work at stores on the nodes that these name. */
+function placeStores(
+  found: readonly FoundStoreWork[],
+  nodes: readonly string[],
+): { readonly stores: readonly PlacedSubject[]; readonly problems: readonly TurnProblem[] } {
+  const stores: PlacedSubject[] = [];
+  const problems: TurnProblem[] = [];
+  for (const { policy, instance, work, host } of found) {
+    const node = nodes.find((name) => isSameHost(name, host));
+    if (node !== undefined) stores.push({ policy, instance, work, node });
+    else {
+      const message = `${host}, the node of store ${instance}, is not one of the fleet: nothing follows the exports of policy ${policy} there`;
+      problems.push({ about: `store ${instance}`, message });
+    }
+  }
+  return { stores, problems };
 }
 
 function addLastGood(newest: Map<string, Date>, jobs: readonly FleetJob[]): void {

@@ -118,6 +118,23 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     expect(await queue.take('n2', 10)).toMatchObject([{ data: { instance: 'web2' } }]);
   });
 
+  test('has work at a store beside an export of the same name; what is done there is no good export', async () => {
+    const since = new Date(BEGIN.getTime() - 1000);
+    const subject = { policy: 'nightly', instance: 'both', work: 'store' } as const;
+    const atStore = { ...job('both'), ...subject, id: jobId(subject, BEGIN), since };
+    await queue.add([job('both'), atStore]);
+    const attempts = (await asNode.take('n1', 10)).filter(({ data }) => data.instance === 'both');
+    const data = { ...subject, since: since.toISOString() };
+    expect(attempts.find(({ id }) => id === atStore.id)).toMatchObject({ data });
+    for (const attempt of attempts)
+      await asNode.complete(attempt, { outcome: 'exported', message: '3 copied', reference: `both@${attempt.id}` });
+    expect((await found('both')).find(({ id }) => id === atStore.id)).toMatchObject({ work: 'store', state: 'done' });
+    expect((await queue.lastGood()).filter(({ instance }) => instance === 'both')).toMatchObject([{ reference: `both@${job('both').id}` }]);
+    await queue.note([{ kind: 'missed', ...subject, id: atStore.id, node: 'n1', window: { begin: BEGIN, end: END }, reason: 'why' }]);
+    expect((await queue.findings(BEGIN)).filter(({ instance }) => instance === 'both')).toMatchObject([subject]);
+    await sql('DELETE FROM gantry_fleet.finding');
+  });
+
   test('hands out what has the highest priority first, and nothing before its time', async () => {
     await queue.add([
       job('low', 'n1', { priority: 1 }),

@@ -96,10 +96,19 @@ export class FleetQueue implements AsyncDisposable {
   async add(jobs: readonly PlannedJob[]): Promise<void> {
     await this.#call(async () => {
       for (const [node, own] of Map.groupBy(jobs, ({ node }) => node)) {
-        await this.#remember(own.map(({ id, policy, instance, window: { begin, end } }) => ({ id, node, policy, instance, begin, end })));
-        const inserts = own.map(({ id, policy, instance, window, stores, priority, startAfter }) => ({
+        await this.#remember(
+          own.map(({ id, policy, instance, work, window: { begin, end } }) => ({ id, node, policy, instance, work, begin, end })),
+        );
+        const inserts = own.map(({ id, policy, instance, work, since, window, stores, priority, startAfter }) => ({
           id,
-          data: { policy, instance, stores, window: { begin: window.begin.toISOString(), end: window.end.toISOString() } },
+          data: {
+            policy,
+            instance,
+            work,
+            since: since?.toISOString(),
+            stores,
+            window: { begin: window.begin.toISOString(), end: window.end.toISOString() },
+          },
           priority,
           startAfter,
         }));
@@ -120,9 +129,9 @@ export class FleetQueue implements AsyncDisposable {
   /** Written before the job is: one that is in no queue then is put there again. */
   async #remember(jobs: readonly Readonly<Record<string, unknown>>[]): Promise<void> {
     await this.#db.executeSql(
-      `INSERT INTO ${FLEET}.planned (id, node, policy, instance, window_begin, window_end)
-       SELECT id, node, policy, instance, "begin", "end" FROM json_to_recordset($1::text::json)
-         AS x (id uuid, node text, policy text, instance text, "begin" timestamptz, "end" timestamptz)
+      `INSERT INTO ${FLEET}.planned (id, node, policy, instance, work, window_begin, window_end)
+       SELECT id, node, policy, instance, work, "begin", "end" FROM json_to_recordset($1::text::json)
+         AS x (id uuid, node text, policy text, instance text, work text, "begin" timestamptz, "end" timestamptz)
        ON CONFLICT (id, node) DO UPDATE SET dropped = false`,
       [JSON.stringify(jobs)],
     );

@@ -1,10 +1,12 @@
 import { z } from 'zod';
+import type { Work } from '../planner/job.ts';
 import type { KnownJob, KnownState } from '../planner/plan.ts';
 
 /** How an agent says that an attempt ended. */
 export interface AttemptOutput {
-  readonly outcome?: 'exported' | 'present' | 'failed' | 'left' | 'elsewhere' | 'cancelled' | undefined;
+  readonly outcome?: 'exported' | 'present' | 'done' | 'failed' | 'left' | 'elsewhere' | 'cancelled' | undefined;
   readonly code?: string | undefined;
+  /** Why it failed, or what was done at a store. */
   readonly message?: string | undefined;
   /** `INSTANCE@EXPORT-ID`. */
   readonly reference?: string | undefined;
@@ -33,7 +35,7 @@ const text = z
 
 /** Written by nodes: what does not fit is left out, or cut off. */
 export const attemptOutput: z.ZodType<AttemptOutput> = z.object({
-  outcome: z.enum(['exported', 'present', 'failed', 'left', 'elsewhere', 'cancelled']).optional().catch(undefined),
+  outcome: z.enum(['exported', 'present', 'done', 'failed', 'left', 'elsewhere', 'cancelled']).optional().catch(undefined),
   code: z.string().max(100).optional().catch(undefined),
   message: text,
   reference: text,
@@ -46,7 +48,12 @@ export const attemptOutput: z.ZodType<AttemptOutput> = z.object({
 /** The contents of a job. Times are ISO 8601, UTC. */
 export type JobData = {
   readonly policy: string;
+  /** For work at a store, the name of that. */
   readonly instance: string;
+  /** Absent: an export. */
+  readonly work?: Work | undefined;
+  /** Of work at a store: exports that began since then are new. */
+  readonly since?: string | undefined;
   /** Names of stores that it is written into, which may have limits. */
   readonly stores?: readonly string[] | undefined;
 } & (
@@ -55,7 +62,13 @@ export type JobData = {
   | { readonly asked: string; readonly window?: undefined }
 );
 
-const subject = { policy: z.string().min(1), instance: z.string().min(1), stores: z.array(z.string()).optional() };
+const subject = {
+  policy: z.string().min(1),
+  instance: z.string().min(1),
+  work: z.literal('store').optional(),
+  since: z.iso.datetime().optional(),
+  stores: z.array(z.string()).optional(),
+};
 
 export const jobData: z.ZodType<JobData> = z.union([
   z.object({ ...subject, window: z.object({ begin: z.iso.datetime(), end: z.iso.datetime() }), asked: z.undefined().optional() }),

@@ -27,11 +27,17 @@ const dateOfNode = date.catch(null);
 const READ_OUTPUT = `CASE WHEN pg_column_size(j.output) <= ${MAX_OUTPUT_BYTES} AND octet_length(j.output::text) <= ${MAX_OUTPUT_BYTES}
   THEN j.output END`;
 
+const work = z
+  .literal('store')
+  .nullable()
+  .transform((known) => known ?? undefined);
+
 const knownRow = z.object({
   id: z.string(),
   node: z.string(),
   policy: z.string(),
   instance: z.string(),
+  work,
   window_begin: date,
   window_end: date,
   dropped: z.boolean(),
@@ -50,6 +56,7 @@ const findingRow = z.object({
   policy: z.string(),
   instance: z.string(),
   node: z.string(),
+  work,
   window_begin: z.date(),
   window_end: z.date(),
   reason: z.string(),
@@ -98,7 +105,7 @@ export class Records {
   async #jobs(which: string, since: Date, now: Date, more: readonly string[] = []): Promise<readonly FleetJob[]> {
     const rows = await this.#rows(
       knownRow,
-      `SELECT p.id::text, p.node, p.policy, p.instance, p.window_begin, p.window_end, p.dropped, p.redriven, j.state::text, j.retry_count,
+      `SELECT p.id::text, p.node, p.policy, p.instance, p.work, p.window_begin, p.window_end, p.dropped, p.redriven, j.state::text, j.retry_count,
          j.start_after, j.started_on, j.completed_on,
          ${READ_OUTPUT} AS output
        FROM ${FLEET}.planned p LEFT JOIN ${JOBS}.job j ON j.name = '${queueOf('')}' || p.node AND j.id = p.id
@@ -114,6 +121,7 @@ export class Records {
         node: row.node,
         policy: row.policy,
         instance: row.instance,
+        work: row.work,
         begin: row.window_begin ?? undefined,
         end,
         state,
@@ -134,7 +142,7 @@ export class Records {
       goodRow,
       `SELECT DISTINCT ON (p.policy, p.instance) p.policy, p.instance, j.completed_on, ${READ_OUTPUT} AS output
        FROM ${FLEET}.planned p JOIN ${JOBS}.job j ON j.name = '${queueOf('')}' || p.node AND j.id = p.id
-       WHERE j.state = 'completed' AND j.output->>'outcome' IN ('exported', 'present')
+       WHERE p.work IS NULL AND j.state = 'completed' AND j.output->>'outcome' IN ('exported', 'present')
        ORDER BY p.policy, p.instance, j.completed_on DESC`,
     );
     return rows.flatMap(({ policy, instance, completed_on: endedOn, output }) => {
@@ -148,9 +156,9 @@ export class Records {
     const rows = findings.map(({ window: { begin, end }, ...rest }) => ({ ...rest, begin, end }));
     const added = await this.#rows(
       z.object({ id: z.string() }),
-      `INSERT INTO ${FLEET}.finding (kind, id, policy, instance, node, window_begin, window_end, reason)
-       SELECT kind, id, policy, instance, node, "begin", "end", reason FROM json_to_recordset($1::text::json)
-         AS x (kind text, id uuid, policy text, instance text, node text, "begin" timestamptz, "end" timestamptz, reason text)
+      `INSERT INTO ${FLEET}.finding (kind, id, policy, instance, work, node, window_begin, window_end, reason)
+       SELECT kind, id, policy, instance, work, node, "begin", "end", reason FROM json_to_recordset($1::text::json)
+         AS x (kind text, id uuid, policy text, instance text, work text, node text, "begin" timestamptz, "end" timestamptz, reason text)
        ON CONFLICT DO NOTHING RETURNING id::text`,
       [JSON.stringify(rows)],
     );
@@ -158,14 +166,15 @@ export class Records {
   }
 
   async findings(since: Date): Promise<readonly DatedFinding[]> {
-    const sql = `SELECT kind, id::text, policy, instance, node, window_begin, window_end, reason, found_on FROM ${FLEET}.finding
+    const sql = `SELECT kind, id::text, policy, instance, work, node, window_begin, window_end, reason, found_on FROM ${FLEET}.finding
       WHERE found_on > $1 ORDER BY found_on, id`;
     const rows = await this.#rows(findingRow, sql, [since]);
-    return rows.map(({ kind, id, policy, instance, node, reason, window_begin: begin, window_end: end, found_on: foundOn }) => ({
+    return rows.map(({ kind, id, policy, instance, work, node, reason, window_begin: begin, window_end: end, found_on: foundOn }) => ({
       kind,
       id,
       policy,
       instance,
+      work,
       node,
       reason,
       window: { begin, end },

@@ -42,6 +42,7 @@ export const FLEET_TABLES: string = `
     redriven boolean NOT NULL DEFAULT false,
     PRIMARY KEY (id, node)
   );
+  ALTER TABLE ${FLEET}.planned ADD COLUMN IF NOT EXISTS work text;
   CREATE INDEX IF NOT EXISTS planned_on ON ${FLEET}.planned (planned_on);
   CREATE TABLE IF NOT EXISTS ${FLEET}.finding (
     kind text NOT NULL,
@@ -55,6 +56,7 @@ export const FLEET_TABLES: string = `
     found_on timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (kind, id)
   );
+  ALTER TABLE ${FLEET}.finding ADD COLUMN IF NOT EXISTS work text;
   CREATE INDEX IF NOT EXISTS planned_instance ON ${FLEET}.planned (instance);
   CREATE TABLE IF NOT EXISTS ${FLEET}.turn (
     planner text PRIMARY KEY,

@@ -1,11 +1,13 @@
+import type { Subject } from '../planner/job.ts';
+import { subjectText } from '../planner/job.ts';
 import type { FleetJob } from '../queue/records.ts';
 
-/** Exports that failed for one reason. */
+/** Exports, or work at stores, that failed for one reason. */
 export interface Failure {
   readonly code: string;
   readonly message: string;
   /** Each once. */
-  readonly instances: readonly string[];
+  readonly subjects: readonly Subject[];
 }
 
 /** The exports that failed, by cause: a store that is down fails every export for one reason, in which only the instance differs. */
@@ -20,5 +22,5 @@ function causeOf({ instance, output: { code, message = '' } }: FleetJob): string
 
 function failureOf(jobs: readonly FleetJob[]): Failure {
   const { code = 'KILLED', message = 'no agent reported how it ended' } = jobs[0]?.output ?? {};
-  return { code, message, instances: [...new Set(jobs.map(({ instance }) => instance))] };
+  return { code, message, subjects: [...new Map(jobs.map((job) => [subjectText(job), job])).values()] };
 }

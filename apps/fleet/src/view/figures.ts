@@ -1,7 +1,7 @@
 import type { Figure, Sample } from '@gantry/programs';
 import type { FleetStatus } from '../control/requests.ts';
 import { planHealth } from '../planner/health.ts';
-import { subjectKey } from '../planner/job.ts';
+import { isExport, subjectKey } from '../planner/job.ts';
 import type { FleetJob, LastGood } from '../queue/records.ts';
 import { newestOf } from './newest.ts';
 import { waitingOf } from './waiting.ts';
@@ -19,7 +19,8 @@ export interface Measured {
 /** The figures of a fleet; its state at this moment, so all are gauges. */
 export function figuresOf({ status, good, maxAges, now }: Measured): readonly Figure[] {
   const { ageSeconds, problems } = planHealth(status.turns);
-  const newest = newestOf(status.jobs);
+  const ofAll = newestOf(status.jobs);
+  const newest = ofAll.filter(isExport);
   const waiting = [...Map.groupBy(waitingOf(status, now), ({ kind }) => kind)];
   const all: readonly Figure[] = [
     figure('gantry_fleet_plan_age_seconds', 'How long ago the last plan was made.', ageSeconds === undefined ? [] : [one(ageSeconds)]),
@@ -30,13 +31,18 @@ export function figuresOf({ status, good, maxAges, now }: Measured): readonly Fi
       counts(newest, ({ policy, state }) => ({ policy, state })),
     ),
     figure(
+      'gantry_fleet_store_work',
+      'Stores of policies by the state of what followed the newest exports there: copies, or verification and retention.',
+      ofAll.filter((job) => !isExport(job)).map(({ policy, instance: store, state }) => one(1, { policy, store, state })),
+    ),
+    figure(
       'gantry_fleet_running',
-      'Exports that run on a node.',
+      'Exports and work at stores that run on a node.',
       status.nodes.map((node) => one(status.jobs.filter((job) => job.node === node && job.state === 'running').length, { node })),
     ),
     figure(
       'gantry_fleet_waiting',
-      'Exports that wait, by what for: their time, their next attempt, a store, a free place, or a node that is paused.',
+      'Exports and work at stores that wait, by what for: their time, their next attempt, a store, a free place, or a node that is paused.',
       waiting.map(([kind, groups]) => one(groups.flatMap(({ jobs }) => jobs).length, { for: kind })),
     ),
     figure(

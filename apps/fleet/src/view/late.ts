@@ -1,5 +1,5 @@
 import type { Subject } from '../planner/job.ts';
-import { subjectKey } from '../planner/job.ts';
+import { isExport, subjectKey } from '../planner/job.ts';
 import type { FleetJob, LastGood } from '../queue/records.ts';
 
 /** An instance whose last good export is older than its policy promises. */
@@ -23,7 +23,7 @@ export function lateOf(
   now: Date,
 ): readonly Late[] {
   const known = new Map(good.map((each) => [subjectKey(each), each]));
-  const subjects = new Map(jobs.map(({ policy, instance }) => [subjectKey({ policy, instance }), { policy, instance }]));
+  const subjects = new Map(jobs.filter(isExport).map(({ policy, instance }) => [subjectKey({ policy, instance }), { policy, instance }]));
   const late = [...subjects].flatMap(([key, subject]): readonly Late[] => {
     const maxAgeMs = maxAges.get(subject.policy);
     const { endedOn, reference } = known.get(key) ?? {};

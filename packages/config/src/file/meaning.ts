@@ -32,8 +32,8 @@ function merged<T extends object>(groups: readonly T[]): T | undefined {
   return groups.reduce<T | undefined>((all, group) => (all === undefined ? { ...group } : Object.assign(all, group)), undefined);
 }
 
-function storeOf(name: string, { url, parallel, ...rest }: StoreDocument): StoreSettings {
-  return { name, url, parallel, ...limitOf(rest), export: exportSettingsOf(rest) };
+function storeOf(name: string, { url, parallel, node, ...rest }: StoreDocument): StoreSettings {
+  return { name, url, parallel, node, ...limitOf(rest), export: exportSettingsOf(rest) };
 }
 
 function policyOf(name: string, document: PolicyDocument): Policy {

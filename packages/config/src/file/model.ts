@@ -47,6 +47,8 @@ export interface StoreSettings {
   readonly limitRate?: RateLimit | undefined;
   /** How many exports may be written into it at once by one run. */
   readonly parallel?: number | undefined;
+  /** The node of a fleet that copies into it, verifies and prunes it. */
+  readonly node?: string | undefined;
   readonly export: ExportSettings;
 }
 

@@ -87,6 +87,7 @@ const store = group({
   url: nonEmptyLine.meta({ description: 'A directory, or a URL such as ssh://host/srv/exports or s3://bucket/prefix' }),
   'limit-rate': limitRate.exactOptional().meta({ description: LIMIT_RATE }),
   parallel: whole(1, 1000).exactOptional().meta({ description: 'How many exports a run writes into it at once' }),
+  node: nonEmptyLine.exactOptional().meta({ description: 'The node of a fleet that copies into it, verifies and prunes it' }),
   ...exportFields,
 });
 

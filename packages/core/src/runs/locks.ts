@@ -29,19 +29,19 @@ export async function lockInstance(owner: LockOwner): Promise<Lock> {
 
 /** What of a policy runs. */
 export interface RunningPart {
-  /** Just the exports of these instances; the whole policy where absent. */
-  readonly exportsOf?: readonly string[] | undefined;
+  /** Just the exports of these instances, or what comes after them at `store NAME`; the whole policy where absent. */
+  readonly parts?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Keeps a policy, or just its exports of some instances, from running twice at once on this machine. Never waits.
+ * Keeps a policy, or just a part of it, from running twice at once on this machine. Never waits.
  * @throws GantryError BUSY, STATE_UNUSABLE
  */
-export async function lockPolicy(stateDirectory: StateDirectory, policy: string, { exportsOf, signal }: RunningPart = {}): Promise<Lock> {
+export async function lockPolicy(stateDirectory: StateDirectory, policy: string, { parts, signal }: RunningPart = {}): Promise<Lock> {
   const result = await tryLock({
     directory: stateDirectory.locks,
-    name: `policy-${safeName(exportsOf === undefined ? policy : JSON.stringify([policy, ...exportsOf]))}`,
+    name: `policy-${safeName(parts === undefined ? policy : JSON.stringify([policy, ...parts]))}`,
     mode: 'exclusive',
     operation: 'run',
     instance: policy,
@@ -49,11 +49,11 @@ export async function lockPolicy(stateDirectory: StateDirectory, policy: string,
   });
   if (!('heldBy' in result)) return result;
   const [holder] = result.heldBy;
-  const part = exportsOf === undefined || exportsOf.length === 0 ? '' : ` for ${exportsOf.join(', ')}`;
+  const part = parts === undefined || parts.length === 0 ? '' : ` for ${parts.join(', ')}`;
   const by = holder === undefined ? 'another process of Gantry runs it' : `process ${holder.pid} has run it since ${holder.since}`;
   throw new GantryError('BUSY', {
     message: `policy ${policy} is already running${part}: ${by}`,
-    hint: 'Wait until that run ends: it exports the instances that this one would.',
+    hint: 'Wait until that run ends: it does what this one would.',
   });
 }
 

@@ -1,4 +1,6 @@
 import { Html, html } from '@gantry/programs';
+import type { Subject } from '../../planner/job.ts';
+import { subjectText } from '../../planner/job.ts';
 import type { FleetJob } from '../../queue/records.ts';
 
 interface PageOptions {
@@ -79,8 +81,9 @@ export function text(value: string): Html {
   return html`${value}`;
 }
 
-export function instanceLink(instance: string, id: string): Html {
-  return html`<a class="row" id="${id}" href="/instances/${encodeURIComponent(instance)}">${instance}</a>`;
+/** To the history of an instance, or of what was done at a store. */
+export function subjectLink(subject: Pick<Subject, 'instance' | 'work'>, id: string): Html {
+  return html`<a class="row" id="${id}" href="/instances/${encodeURIComponent(subject.instance)}">${subjectText(subject)}</a>`;
 }
 
 /** `2026-11-28 01:00`, UTC. */

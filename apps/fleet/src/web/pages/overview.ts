@@ -1,13 +1,13 @@
 import { figureList, formatAge, formatBytes, formatDuration, Html, html } from '@gantry/programs';
 import { planHealth } from '../../planner/health.ts';
-import { subjectKey } from '../../planner/job.ts';
+import { isExport, subjectKey, subjectText } from '../../planner/job.ts';
 import type { FleetJob } from '../../queue/records.ts';
 import { failuresOf } from '../../view/failures.ts';
 import type { Measured } from '../../view/figures.ts';
 import { lateOf } from '../../view/late.ts';
 import { newestOf } from '../../view/newest.ts';
 import { waitingOf } from '../../view/waiting.ts';
-import { CLASSES, instanceLink, livePart, more, page, table, text, timeCell } from './layout.ts';
+import { CLASSES, livePart, more, page, subjectLink, table, text, timeCell } from './layout.ts';
 
 /** Rows of a table: more of them are not looked at, and a page is not to be many megabytes. */
 const MAX_ROWS = 100;
@@ -18,13 +18,14 @@ const MAX_NAMED = 20;
 export function overviewPage(measured: Measured, search: string, problem: string | undefined): string {
   const { status, now } = measured;
   const late = lateOf(status.jobs, measured.good, measured.maxAges, now);
-  const newest = newestOf(status.jobs);
+  const ofAll = newestOf(status.jobs);
+  const newest = ofAll.filter(isExport);
   const body = html`<p class="quiet" id="asked" data-live>${`State at ${now.toISOString().slice(0, 19).replace('T', ' ')} UTC`}</p>
     <div id="plan" data-live>${notices(measured, problem)}</div>
     <div id="figures" data-live>${figures(measured, newest, late.length)}</div>
     ${livePart('running', 'Running', running(measured))} ${livePart('waiting', 'Waiting', waiting(measured))}
-    ${livePart('late', 'Late', latePart(late, measured))} ${livePart('failed', 'Failed', failed(newest))}
-    ${livePart('findings', 'Missed', findings(measured))} ${instances(newest, search)}`;
+    ${livePart('late', 'Late', latePart(late, measured))} ${livePart('failed', 'Failed', failed(ofAll))}
+    ${livePart('findings', 'Missed', findings(measured))} ${livePart('stores', 'Stores', stores(ofAll))} ${instances(newest, search)}`;
   return page('Gantry fleet', body, { isLive: true });
 }
 
@@ -55,10 +56,10 @@ function running({ status, good, now }: Measured): Html {
   if (jobs.length === 0) return html`<p>Nothing runs.</p>`;
   const sizes = new Map(good.map((each) => [subjectKey(each), each.plainBytes]));
   const rows = jobs.slice(0, MAX_ROWS).map((job) => {
-    const { instance, node, policy, startedOn, attempts, output } = job;
+    const { node, policy, startedOn, attempts, output } = job;
     const { readBytes, bytesPerSecond } = output.progress ?? {};
     return [
-      instanceLink(instance, `running-${job.id}`),
+      subjectLink(job, `running-${job.id}`),
       text(node),
       text(startedOn === undefined ? '–' : formatDuration(now.getTime() - startedOn.getTime())),
       text(bytesPerSecond === undefined ? '–' : `${formatBytes(bytesPerSecond)}/s`),
@@ -91,12 +92,7 @@ function waiting({ status, now }: Measured): Html {
   if (groups.length === 0) return html`<p>Nothing waits.</p>`;
   const rows = groups
     .slice(0, MAX_ROWS)
-    .map(({ what, jobs }) => [
-      text(what),
-      text(String(jobs.length)),
-      timeCell(jobs[0]?.startAfter),
-      text(listOf(jobs.map(({ instance }) => instance))),
-    ]);
+    .map(({ what, jobs }) => [text(what), text(String(jobs.length)), timeCell(jobs[0]?.startAfter), text(listOf(jobs.map(subjectText)))]);
   const columns = [{ heading: 'For' }, { heading: 'Exports', isNumber: true }, { heading: 'First (UTC)' }, { heading: 'Instances' }];
   const limits = status.limits.map(({ store, held, atOnce }) => html`<li>${store}: ${held} of ${atOnce} exports at once</li>`);
   const list = html`<p class="quiet">Limits of stores:</p>
@@ -113,7 +109,7 @@ function latePart(late: ReturnType<typeof lateOf>, { now, maxAges }: Measured): 
   const rows = late
     .slice(0, MAX_ROWS)
     .map(({ policy, instance, lastGood, maxAgeMs }) => [
-      instanceLink(instance, `late-${policy}-${instance}`),
+      subjectLink({ instance }, `late-${policy}-${instance}`),
       text(policy),
       lastGood === undefined ? html`<span class="bad">none is known</span>` : html`${formatAge(now.getTime() - lastGood.getTime())}`,
       text(formatAge(maxAgeMs)),
@@ -132,11 +128,12 @@ function failed(newest: readonly FleetJob[]): Html {
   if (failures.length === 0) return html`<p class="good">No export has failed.</p>`;
   const rows = failures
     .slice(0, MAX_ROWS)
-    .map(({ code, message, instances: names }) => [
+    .map(({ code, message, subjects }) => [
       html`<span class="bad">${code}</span>`,
-      text(String(names.length)),
+      text(String(subjects.length)),
       html`<span class="reason">${message}</span>`,
-      html`${names.slice(0, MAX_NAMED).map((name) => instanceLink(name, `failed-${code}-${name}`))} ${more(names.length, MAX_NAMED)}`,
+      html`${subjects.slice(0, MAX_NAMED).map((each) => subjectLink(each, `failed-${code}-${subjectText(each)}`))}
+      ${more(subjects.length, MAX_NAMED)}`,
     ]);
   const columns = [{ heading: 'Cause' }, { heading: 'Exports', isNumber: true }, { heading: 'Why' }, { heading: 'Instances' }];
   return html`${table('failed-table', 'Exports that failed, by cause', columns, rows)} ${more(failures.length, MAX_ROWS)}`;
@@ -147,8 +144,8 @@ function findings({ status }: Measured): Html {
   if (all.length === 0) return html`<p class="good">In the last two days, each instance had its turn in each window.</p>`;
   const rows = all
     .slice(0, MAX_ROWS)
-    .map(({ kind, policy, instance, window, reason }) => [
-      instanceLink(instance, `${kind}-${policy}-${instance}-${window.begin.getTime()}`),
+    .map(({ kind, policy, instance, work, window, reason }) => [
+      subjectLink({ instance, work }, `${kind}-${policy}-${instance}-${window.begin.getTime()}${work ?? ''}`),
       text(policy),
       timeCell(window.begin),
       html`<span class="reason">${reason}</span>`,
@@ -157,12 +154,37 @@ function findings({ status }: Measured): Html {
   return html`${table('findings-table', 'Windows that were missed', columns, rows)} ${more(all.length, MAX_ROWS)}`;
 }
 
+/** What followed exports at stores. */
+function stores(newest: readonly FleetJob[]): Html {
+  const found = newest.filter((job) => !isExport(job));
+  if (found.length === 0) return html`<p>No store has a node that copies into it, verifies and prunes it.</p>`;
+  const rows = found
+    .slice(0, MAX_ROWS)
+    .map((job) => [
+      subjectLink(job, `store-${job.policy}-${job.instance}`),
+      text(job.policy),
+      html`<span class="${CLASSES[job.state]}">${job.state}</span>`,
+      timeCell(job.endedOn ?? job.startedOn ?? job.startAfter),
+      text(job.node),
+      html`<span class="reason">${job.output.message ?? '–'}</span>`,
+    ]);
+  const columns = [
+    { heading: 'Store' },
+    { heading: 'Policy' },
+    { heading: 'State' },
+    { heading: 'Since (UTC)' },
+    { heading: 'Node' },
+    { heading: 'What was done' },
+  ];
+  return html`${table('stores-table', 'What followed exports at stores', columns, rows)} ${more(found.length, MAX_ROWS)}`;
+}
+
 function instances(newest: readonly FleetJob[], search: string): Html {
   const found = newest.filter(({ instance }) => instance.includes(search));
   const rows = found
     .slice(0, MAX_ROWS)
     .map(({ instance, policy, node, state, endedOn, startedOn, startAfter, output }) => [
-      instanceLink(instance, `all-${policy}-${instance}`),
+      subjectLink({ instance }, `all-${policy}-${instance}`),
       html`<span class="${CLASSES[state]}">${state}</span>`,
       timeCell(endedOn ?? startedOn ?? startAfter),
       text(node),
