@@ -76,6 +76,18 @@ test('exports, restores, and goes through both drills as the page says', async (
   await run(`age -d -i new.txt keys-1.age > keys.txt; ${byHand.replaceAll('key.txt', 'keys.txt').replace('disk0.img', 'again.img')}`);
   expect((await readFile(bench.file('again.img'))).equals(before)).toBe(true);
 
+  // What a damaged export gives back: what is before the damage.
+  const dump = await readFile(bench.file('disk0.zst.age'));
+  const at = dump.length - 300_000;
+  await writeFile(
+    bench.file('disk0.zst.age'),
+    Buffer.concat([dump.subarray(0, at), Buffer.of((dump[at] ?? 0) ^ 1), dump.subarray(at + 1)]),
+  );
+  await expect(run(byHand.replace('disk0.img', 'part.img'))).rejects.toMatchObject({ all: expect.stringContaining('age: error') });
+  const part = await readFile(bench.file('part.img'));
+  expect(part.length).toBeGreaterThanOrEqual(4 * 1024 ** 2);
+  expect(before.subarray(0, part.length).equals(part)).toBe(true);
+
   // Somebody else may have key.txt.
   await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'the finder', '-f', bench.file('finder')]);
   await copyFile(bench.file('finder.pub'), bench.file('authorized_keys'));

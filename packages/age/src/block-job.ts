@@ -31,7 +31,7 @@ export function runJob({ action, key, first, sealedBytes, endsFile }: BlockJob, 
     const end = Math.min(at + SEALED_BLOCK_BYTES, sealedBytes);
     const nonce = blockNonce(index, endsFile && end === sealedBytes);
     const block = memory.subarray(at, end);
-    if (action === 'seal') cipher.seal(key, nonce, block);
+    if (action === 'seal') cipher.seal(key, nonce, block.subarray(0, -TAG_BYTES), block);
     else if (block.length < TAG_BYTES || !cipher.open(key, nonce, block)) return { bytes: plainBytes, damaged: index };
     else {
       memory.copyWithin(plainBytes, at, end - TAG_BYTES);

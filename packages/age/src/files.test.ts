@@ -3,6 +3,8 @@ import { generateHybridIdentity, generateX25519Identity, identityToRecipient } f
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Identities, MAX_RECIPIENTS, Recipients } from './index.ts';
+import { sealHere } from './seal-here.ts';
+import { sealOnThread } from './seal-on-thread.ts';
 import { chunksOf, collect, sourceOf } from './testing/files.ts';
 
 const BLOCK = 65_536;
@@ -30,6 +32,18 @@ describe('a file', () => {
       }
     },
   );
+
+  test('is the same by the thread and without it, in chunks of any size', async () => {
+    const file = await recipients.startFile();
+    const sizes = [0, 1, BLOCK, BLOCK + 1, 31 * BLOCK - 1, 31 * BLOCK, 31 * BLOCK + 1, 62 * BLOCK, 70 * BLOCK + 7];
+    for (const size of sizes) {
+      const plain = randomBytes(size);
+      const onThread = await collect(file.encrypt(chunksOf(plain, 100_000), sealOnThread));
+      expect(onThread.length).toBe(file.size(size));
+      for (const chunk of [1000, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5, 100 * BLOCK])
+        expect((await collect(file.encrypt(chunksOf(plain, chunk), sealHere))).equals(onThread), `${size} in ${chunk}`).toBe(true);
+    }
+  });
 
   test('any range of it can be read alone', async () => {
     const plain = randomBytes(5 * BLOCK + 7);

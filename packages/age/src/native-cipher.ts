@@ -4,9 +4,13 @@ import { TAG_BYTES } from './payload.ts';
 
 /*
  * Node's own OpenSSL, called directly (EVP_EncryptInit(3)): it works in place, with one context for all blocks. `node:crypto` makes a
- * cipher and a piece of memory for each block, which takes longer than the encryption itself. Only for a thread of our own: koffi takes its
- * settings before the first library is loaded, and those of the main thread belong to others.
+ * cipher and a piece of memory for each block, which takes longer than the encryption itself.
  */
+
+/** Stack of a call on another thread, bytes: none is made here, but others of this process make some. */
+const THREAD_STACK_BYTES = 1024 * 1024;
+
+let found: { readonly cipher: BlockCipher | undefined } | undefined;
 
 /** Numbers of `EVP_CIPHER_CTX_ctrl` (openssl/evp.h). */
 const GET_TAG = 0x10;
@@ -14,6 +18,11 @@ const SET_TAG = 0x11;
 
 /** Undefined where Node's OpenSSL cannot be called. */
 export function findNativeCipher(): BlockCipher | undefined {
+  found ??= { cipher: tryToFind() };
+  return found.cipher;
+}
+
+function tryToFind(): BlockCipher | undefined {
   try {
     return nativeCipher();
   } catch {
@@ -21,8 +30,18 @@ export function findNativeCipher(): BlockCipher | undefined {
   }
 }
 
+/** koffi takes its configuration only before the first library is loaded: core, which may be later, sets the same. */
+function loadLibrary(): ReturnType<typeof koffi.load> {
+  try {
+    koffi.config({ async_stack_size: THREAD_STACK_BYTES });
+  } catch {
+    // It is set.
+  }
+  return koffi.load(null);
+}
+
 function nativeCipher(): BlockCipher {
-  const library = koffi.load(null);
+  const library = loadLibrary();
   const init = 'void *context, const void *type, void *engine, const void *key, const void *nonce';
   const startSealing = library.func(`int EVP_EncryptInit_ex(${init})`);
   const startOpening = library.func(`int EVP_DecryptInit_ex(${init})`);
@@ -37,12 +56,11 @@ function nativeCipher(): BlockCipher {
   /** What the functions say they have written: as much as they were given. */
   const length = Buffer.alloc(4);
   return {
-    seal(key, nonce, block) {
-      const end = block.length - TAG_BYTES;
+    seal(key, nonce, plain, block) {
       check(startSealing(context, type, null, key, nonce));
-      check(sealBytes(context, block, length, block, end));
+      check(sealBytes(context, block, length, plain, plain.length));
       check(endSealing(context, block, length));
-      check(control(context, GET_TAG, TAG_BYTES, block.subarray(end)));
+      check(control(context, GET_TAG, TAG_BYTES, block.subarray(plain.length)));
     },
     open(key, nonce, block) {
       const end = block.length - TAG_BYTES;

@@ -3,6 +3,8 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { JOB_SEALED_BYTES } from './block-job.ts';
 import { generateX25519Identity, Identities, Recipients } from './index.ts';
+import { sealHere } from './seal-here.ts';
+import { sealOnThread } from './seal-on-thread.ts';
 import { collect, sourceOf } from './testing/files.ts';
 
 const CHUNK = new Uint8Array(1024 * 1024);
@@ -26,10 +28,15 @@ function endless(): { readonly chunks: AsyncIterable<Uint8Array>; readonly seen:
   return { chunks: make(), seen };
 }
 
-test('encrypting reads no further ahead than two pieces, and ends its source when nobody wants more', async () => {
+const WAYS = [
+  ['here', sealHere],
+  ['on a thread', sealOnThread],
+] as const;
+
+test.each(WAYS)('encrypting %s reads no further ahead than two pieces, and ends its source when nobody wants more', async (_way, seal) => {
   const { chunks, seen } = endless();
   let bytes = 0;
-  for await (const chunk of (await recipients.startFile()).encrypt(chunks)) {
+  for await (const chunk of (await recipients.startFile()).encrypt(chunks, seal)) {
     bytes += chunk.length;
     expect(seen.bytes - bytes).toBeLessThanOrEqual(2 * JOB_SEALED_BYTES + 2 * CHUNK.length);
     if (bytes > 20 * CHUNK.length) break;
@@ -68,20 +75,21 @@ test('decrypting reads no further ahead than two pieces, and ends its source', a
   expect(isClosed).toBe(true);
 });
 
-test('the failure of a source is that of the file, after all that is under way', async () => {
+test.each(WAYS)('the failure of a source is that of the file that is encrypted %s, after all that is under way', async (_way, seal) => {
   async function* failing(): AsyncGenerator<Uint8Array, void, undefined> {
     for (let count = 0; count < 5; count += 1) yield CHUNK;
     throw new Error('the disk is gone');
   }
-  await expect(collect((await recipients.startFile()).encrypt(failing()))).rejects.toThrow('the disk is gone');
+  await expect(collect((await recipients.startFile()).encrypt(failing(), seal))).rejects.toThrow('the disk is gone');
 });
 
 test('the thread does not keep a process alive that has stopped in the middle of a file', async () => {
   const program = `
     import { generateX25519Identity, Identities, Recipients } from ${JSON.stringify(new URL('index.ts', import.meta.url).href)};
+    import { sealOnThread } from ${JSON.stringify(new URL('seal-on-thread.ts', import.meta.url).href)};
     const recipients = Recipients.of(await Identities.parse(await generateX25519Identity()).recipients());
     async function* endless() { for (;;) yield new Uint8Array(1024 * 1024); }
-    const chunks = (await recipients.startFile()).encrypt(endless());
+    const chunks = (await recipients.startFile()).encrypt(endless(), sealOnThread);
     for (let count = 0; count < 5; count += 1) await chunks.next();
     console.log('stopped');
   `;
