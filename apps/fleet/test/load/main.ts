@@ -1,19 +1,22 @@
 import { readdir, readFile } from 'node:fs/promises';
 import process from 'node:process';
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { pause } from '@gantry/core';
 import { startPostgres } from '@gantry/testkit';
 import type { PostgresServer } from '@gantry/testkit';
 import pg from 'pg';
-import { planFleet } from '../../src/planner/plan.ts';
-import type { PlacedInstance } from '../../src/planner/plan.ts';
 import type { Attempt, FleetQueue } from '../../src/queue/fleet-queue.ts';
 import { roleOf } from '../../src/queue/names.ts';
 import { initPostgres, openPostgres } from '../../src/queue/open-postgres.ts';
+import { KEEP_DAYS } from '../../src/queue/records.ts';
+import { nodesOf, planOf } from './night.ts';
 
 /*
  * How a queue on PostgreSQL bears a fleet: agents that look for work, take it, renew leases and report, each with a connection and a role of
- * its own, at many times the speed of a night. Exports are pauses. Called by scripts/fleet-load.sh.
+ * its own, at many times the speed of a night, and a planner, which is killed each minute. Exports are pauses. Called by
+ * scripts/fleet-load.sh.
  */
 
 const { values } = parseArgs({
@@ -21,13 +24,17 @@ const { values } = parseArgs({
     agents: { type: 'string', default: '500' },
     runs: { type: 'string', default: '20000' },
     speed: { type: 'string', default: '60' },
+    dead: { type: 'string', default: '0' },
   },
 });
 const AGENTS = Number(values.agents);
 const RUNS = Number(values.runs);
 const SPEED = Number(values.speed);
 
-/** Of a night, and of what happens in it, ms at a speed of 1. */
+/** How many agents of 100 die in the first half of the night. */
+const DEAD = Number(values.dead);
+
+/** Of what happens in a night, ms at a speed of 1. */
 const NIGHT_MS = 8 * 3_600_000;
 const POLL_MS = 30_000;
 const RUN_MS = 10 * 60_000;
@@ -35,31 +42,40 @@ const RUN_MS = 10 * 60_000;
 const RENEW_MS = 15_000;
 const PARALLEL = 2;
 const TICKS_PER_SECOND = 100;
+/** In which the planner is killed, ms at every speed. */
+const PLANNER_LIFE_MS = 60_000;
 
 const { signal } = new AbortController();
 const warn = (message: string): void => void process.stderr.write(`${message}\n`);
-const nodes = Array.from({ length: AGENTS }, (_, index) => `n${index + 1}`);
+const nodes = nodesOf(AGENTS);
 
 /** Milliseconds of each call that looks for work. */
 const takes: number[] = [];
 let done = 0;
+/** Runs of nodes that died. */
+let abandoned = 0;
 
 await using server = await startPostgres({ connections: AGENTS + 50 });
 const url = server.url('owner');
 await initPostgres({ url, warn }, nodes);
 await using owner = await openPostgres({ url, warn });
 
+const now = new Date();
+const night = { agents: AGENTS, runs: RUNS, now, lengthMs: NIGHT_MS / SPEED };
 const planned = performance.now();
-await owner.add(plan());
+await owner.add(planOf(night, []).add);
 const planMs = performance.now() - planned;
 
 const before = await processorSeconds(server);
 const started = performance.now();
 const watch = new AbortController();
 const connections = countConnections(watch.signal);
+const planners = keepPlanner(watch.signal);
+const walBefore = await walBytes();
 await Promise.all(nodes.map(runAgent));
 const elapsed = (performance.now() - started) / 1000;
 watch.abort();
+const wal = (await walBytes()) - walBefore;
 const used = (await processorSeconds(server)) - before;
 const jobs = await owner.jobs(new Date(0));
 const states = Object.fromEntries([...Map.groupBy(jobs, ({ state }) => state)].map(([state, all]) => [state, all.length]));
@@ -74,46 +90,55 @@ process.stdout.write(
     states,
     takes: takes.length,
     takeMs: { p50: percentile(0.5), p95: percentile(0.95), p99: percentile(0.99) },
+    dead: DEAD,
+    abandoned,
+    planners: await planners,
     connections: await connections,
     databaseCores: round(used / elapsed),
     bytesPerRun: Math.round(bytes / Math.max(1, rows)),
+    rowsKept: RUNS * KEEP_DAYS,
+    bytesKept: Math.round((bytes / Math.max(1, rows)) * RUNS * KEEP_DAYS),
+    writtenPerYear: Math.round(wal * 365),
   })}\n`,
 );
-if (states['done'] !== RUNS) process.exitCode = 1;
+if (states['done'] !== RUNS - abandoned) process.exitCode = 1;
 
-/** All instances of a policy, on all nodes, in a night that begins now. */
-function plan(): ReturnType<typeof planFleet>['add'] {
-  const now = new Date();
-  const begin = now.getHours() * 60 + now.getMinutes();
-  const instances = Array.from({ length: RUNS }, (_, index): PlacedInstance => ({
-    policy: 'nightly',
-    instance: `web${index + 1}`,
-    node: nodes[index % AGENTS] ?? 'n1',
-  }));
-  const window = { from: begin, to: (begin + 12 * 60) % (24 * 60), atEnd: 'finish' as const };
-  const { add } = planFleet({ policies: [{ name: 'nightly', window }], instances, known: [], now });
-  const first = add[0]?.window.begin.getTime() ?? 0;
-  const night = NIGHT_MS / SPEED;
-  // The same places in a shorter night.
-  const placeOf = (time: Date, end: Date): number => (time.getTime() - first) / (end.getTime() - first);
-  return add.map(({ id, policy, instance, node, priority, startAfter, window: { begin: opened, end } }) => {
-    const start = new Date(now.getTime() + placeOf(startAfter, end) * night);
-    return { id, policy, instance, node, priority, startAfter: start, window: { begin: opened, end } };
-  });
+/** Keeps a planner running, which is killed again and again. @returns how many there were */
+async function keepPlanner(ended: AbortSignal): Promise<number> {
+  const program = fileURLToPath(new URL('planner.ts', import.meta.url));
+  let count = 0;
+  while (!ended.aborted) {
+    count += 1;
+    const settings = JSON.stringify({ ...night, url, intervalMs: 60_000 / SPEED });
+    const child = fork(program, [settings], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    await pause(PLANNER_LIFE_MS, ended).catch(() => undefined);
+    child.kill('SIGKILL');
+  }
+  return count;
 }
 
-/** One node: until all runs of all nodes are done. */
+/** One node: until all runs of all nodes are done, or until it dies with what it has. */
 async function runAgent(node: string, place: number): Promise<void> {
+  const dies = (place * DEAD) % 100 < DEAD ? performance.now() + night.lengthMs * 0.5 * Math.random() : Infinity;
+  const own = Math.floor(RUNS / AGENTS) + (place < RUNS % AGENTS ? 1 : 0);
+  let ownDone = 0;
   await pause((POLL_MS / SPEED) * (place / AGENTS));
   await using queue = await openPostgres({ url: server.url(roleOf(node)), warn, connections: 1 });
   const running = new Map<string, { readonly attempt: Attempt; readonly until: number }>();
   let polled = 0;
   let renewed = performance.now();
-  while (done < RUNS) {
+  while (done + abandoned < RUNS) {
     const now = performance.now();
+    if (now > dies) {
+      abandoned += own - ownDone;
+      return;
+    }
     const ended = [...running.values()].filter(({ until }) => until <= now);
     for (const { attempt } of ended) {
-      if (await queue.complete(attempt, { outcome: 'exported', reference: `${attempt.data.instance}@1` })) done += 1;
+      if (await queue.complete(attempt, { outcome: 'exported', reference: `${attempt.data.instance}@1` })) {
+        done += 1;
+        ownDone += 1;
+      }
       running.delete(attempt.id);
     }
     if (now - renewed > RENEW_MS) {
@@ -154,6 +179,15 @@ async function countConnections(ended: AbortSignal): Promise<number> {
   }
   await client.end();
   return most;
+}
+
+/** What the server has written into its log since it was made. */
+async function walBytes(): Promise<number> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const { rows: found } = await client.query<{ readonly bytes: string }>(`SELECT pg_current_wal_lsn() - '0/0' AS bytes`);
+  await client.end();
+  return Number(found[0]?.bytes ?? 0);
 }
 
 async function size(): Promise<{ readonly bytes: number; readonly rows: number }> {
