@@ -24,7 +24,7 @@ export interface FakeRapi extends AsyncDisposable {
 /** Starts a TLS server on localhost that answers every request with `answer`; its certificate is for `names`. */
 export async function startFakeRapi(answer: Answer, names?: string): Promise<FakeRapi> {
   const directory = await makeTemporaryDirectory();
-  const { keyFile, certFile } = await makeCertificate(directory.path, names);
+  const { keyFile, certFile } = await makeCertificate(directory.path, { names });
   const requests: string[] = [];
   const server = createServer({ key: await readFile(keyFile), cert: await readFile(certFile) }, (request, response) => {
     requests.push(`${request.method ?? ''} ${request.url ?? ''}`);

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
 import { once } from 'node:events';
-import { BlockList, isIP } from 'node:net';
 import { errorText, GantryError, openStateDirectory } from '@gantry/core';
 import type { Context } from '../command-line/context.ts';
 import { configurationOf } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import { controlPath, databaseOf, stateDirectoryOf } from '../command-line/options.ts';
+import { isLoopback } from '../loopback.ts';
 import { openPostgres } from '../queue/open-postgres.ts';
 import { CertificateFiles } from '../web/certificate.ts';
 import { readPasswordFile } from '../web/password.ts';
@@ -24,11 +24,6 @@ export interface WebCommandOptions extends QueueOptions {
   /** A proxy with TLS on another host is before it: others may reach it without. */
   readonly behindProxy?: boolean;
 }
-
-/** Where nobody else listens to what is sent. */
-const LOOPBACK = new BlockList();
-LOOPBACK.addSubnet('127.0.0.0', 8);
-LOOPBACK.addAddress('::1', 'ipv6');
 
 /** Runs `gantry-fleet web`: serves the pages until a signal ends it. */
 export async function runWeb(context: Context, options: WebCommandOptions): Promise<void> {
@@ -76,12 +71,6 @@ function addressOf(text: string): { readonly host: string; readonly port: number
   const [, host = '127.0.0.1', port = ''] = /^(?:(\[[\da-f:.]+\]|[\w.-]+):)?(\d{1,5})$/i.exec(text) ?? [];
   if (port !== '' && Number(port) < 65_536) return { host: host.replaceAll(/[[\]]/g, ''), port: Number(port) };
   throw new GantryError('USAGE', { message: `${text} is not an address to listen on`, hint: 'Write HOST:PORT, such as 127.0.0.1:8480.' });
-}
-
-/** Of names `localhost` alone: what others lead to is not known before. */
-function isLoopback(host: string): boolean {
-  const version = isIP(host);
-  return version === 0 ? host.toLowerCase() === 'localhost' : LOOPBACK.check(host, version === 6 ? 'ipv6' : 'ipv4');
 }
 
 async function certificateOf(cwd: string, { tlsCert, tlsKey }: WebCommandOptions): Promise<CertificateFiles | undefined> {

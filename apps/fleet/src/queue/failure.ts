@@ -5,6 +5,12 @@ const UNUSABLE = /^(?:28|42|3D|3F|PGBOSS_QUEUE_NOT_FOUND)/;
 /** Who asks is not known, or has no valid password. Without a password that is needed, the driver finds its own words. */
 const NOT_LET_IN = /^28/;
 const WITHOUT_PASSWORD = /client password must be a string/;
+/** A certificate of the server that is not accepted, by the names of Node and OpenSSL. */
+const NOT_TRUSTED =
+  /^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH)/;
+/** What the server says in TLS itself: of the certificate of who asks, or of protocols. */
+const TLS_ALERT = /^ERR_SSL_.*ALERT/;
+const WITHOUT_TLS = /server does not support SSL/;
 /**
  * Data of the database are damaged: the process ends, and the next one looks at them anew, which makes an embedded queue anew if it must.
  */
@@ -42,9 +48,16 @@ export function queueFailure(error: unknown): unknown {
     return new GantryError('QUEUE_UNUSABLE', { message: `cannot use the queue of the fleet: ${message}`, hint, cause: error });
   }
   if (DEFECTS.has(error.name) || DAMAGED.test(code)) return error;
-  const hint = 'Exports that run go on. It is tried again.';
   const what = SQLSTATE.test(code) ? 'the queue of the fleet does not serve' : 'cannot reach the queue of the fleet';
+  const hint = `${tlsHint(code, message)}Exports that run go on. It is tried again.`;
   return new GantryError('QUEUE_UNAVAILABLE', { message: `${what}: ${message}`, hint, cause: error });
+}
+
+/** What to do about a failure of TLS; empty for others. */
+function tlsHint(code: string, message: string): string {
+  if (NOT_TRUSTED.test(code)) return 'Name the authority of the server (sslrootcert), and the server as its certificate does. ';
+  if (TLS_ALERT.test(code)) return 'Look at the client certificate (sslcert, sslkey), and at what the server logs. ';
+  return WITHOUT_TLS.test(message) ? 'Set ssl = on in its postgresql.conf; sslmode=disable goes without TLS. ' : '';
 }
 
 function codeOf(error: Error): string {

@@ -1,3 +1,4 @@
+import process from 'node:process';
 import { GantryError } from '@gantry/core';
 import { PgBoss } from 'pg-boss';
 import { z } from 'zod';
@@ -5,39 +6,43 @@ import { queueFailure } from './failure.ts';
 import { FleetQueue, MONITOR_INTERVAL_SECONDS } from './fleet-queue.ts';
 import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA, roleOf } from './names.ts';
 import { FLEET_TABLES, FLEET_VERSION, ROLE_RIGHTS } from './schema.ts';
+import type { Protected } from './tls.ts';
+import { protect } from './tls.ts';
 
 export interface PostgresOptions {
-  /** `postgres://USER@HOST/DATABASE?…`; a password comes from where libpq looks for it (`PGPASSFILE`, `PGPASSWORD`). */
+  /**
+   * `postgres://USER@HOST/DATABASE?…`; a password comes from where libpq looks for it (`PGPASSFILE`, `PGPASSWORD`). With TLS unless the server
+   * is on this host, or it says otherwise (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`).
+   */
   readonly url: string;
   /** Called with what the queue fails with in the background. */
   readonly warn: (message: string) => void;
   /** At most, at once; an agent, which does one thing after the other, needs one. */
   readonly connections?: number | undefined;
-  /** How long a statement may take, and how long it may wait for a lock, ms. */
-  readonly limits?: StatementLimits | undefined;
+  /** How long a new connection and a statement may take, and how long a statement may wait for a lock, ms. */
+  readonly limits?: Partial<TimeLimits> | undefined;
 }
 
-interface StatementLimits {
+interface TimeLimits {
+  readonly connectMs: number;
   readonly statementMs: number;
   readonly lockMs: number;
 }
 
 const CONNECTIONS = 2;
-const CONNECT_TIMEOUT_MS = 10_000;
 /**
  * A server whose host vanished is not waited for, and a node that locks the table of jobs holds up no other one for
  * long. The longest statement reads the exports of a month.
  */
-const LIMITS: StatementLimits = { statementMs: 60_000, lockMs: 20_000 };
+const LIMITS: TimeLimits = { connectMs: 10_000, statementMs: 60_000, lockMs: 20_000 };
 
 /**
  * Opens the queue of a fleet as one of its nodes, or as its owner.
  *
  * @throws GantryError `USAGE` for an address that is not valid, `QUEUE_UNAVAILABLE`, `QUEUE_UNUSABLE` if `init` did not run there
  */
-export async function openPostgres({ url, warn, connections = CONNECTIONS, limits = LIMITS }: PostgresOptions): Promise<FleetQueue> {
-  assertUrl(url);
-  const boss = bossOf({ url, warn, connections, limits }, false);
+export async function openPostgres({ url, warn, connections = CONNECTIONS, limits }: PostgresOptions): Promise<FleetQueue> {
+  const boss = bossOf({ ...protect(validUrl(url), process.env), warn, connections, limits: { ...LIMITS, ...limits } }, false);
   return await started(boss, async () => {
     const { rows } = await boss.getDb().executeSql(`SELECT version FROM ${FLEET}.version`);
     assertVersion(rows);
@@ -51,8 +56,7 @@ export async function openPostgres({ url, warn, connections = CONNECTIONS, limit
  * @throws GantryError as {@link openPostgres}
  */
 export async function initPostgres({ url, warn }: PostgresOptions, nodes: readonly string[]): Promise<void> {
-  assertUrl(url);
-  const boss = bossOf({ url, warn, connections: CONNECTIONS, limits: LIMITS }, true);
+  const boss = bossOf({ ...protect(validUrl(url), process.env), warn, connections: CONNECTIONS, limits: LIMITS }, true);
   await using queue = await started(boss, async () => {
     const db = boss.getDb();
     await db.executeSql(FLEET_TABLES);
@@ -77,21 +81,22 @@ async function started(boss: PgBoss, prepare: () => Promise<void>): Promise<Flee
   return queue;
 }
 
-interface BossOptions extends PostgresOptions {
+interface BossOptions extends Protected, Pick<PostgresOptions, 'warn'> {
   readonly connections: number;
-  readonly limits: StatementLimits;
+  readonly limits: TimeLimits;
 }
 
-function bossOf({ url, warn, connections: max, limits }: BossOptions, migrate: boolean): PgBoss {
+function bossOf({ url, ssl, warn, connections: max, limits }: BossOptions, migrate: boolean): PgBoss {
   // Options of the driver, to which pg-boss passes what it does not know.
   const driver = { keepAlive: true, query_timeout: limits.statementMs, lock_timeout: limits.lockMs };
   const boss = new PgBoss({
     ...driver,
+    ssl,
     connectionString: url,
     application_name: 'gantry-fleet',
     schema: JOBS_SCHEMA,
     max,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: limits.connectMs,
     migrate,
     // The planner calls it itself; roles of nodes may not.
     supervise: false,
@@ -120,8 +125,8 @@ function assertVersion(rows: readonly unknown[]): void {
 }
 
 /** @throws GantryError `USAGE`; the address is shown without what may be a password */
-function assertUrl(text: string): void {
-  const hint = 'Write postgres://USER@HOST/DATABASE?sslmode=verify-full.';
+function validUrl(text: string): URL {
+  const hint = 'Write postgres://USER@HOST/DATABASE.';
   const url = URL.parse(text);
   if (url === null || !/^postgres(?:ql)?:$/.test(url.protocol)) {
     throw new GantryError('USAGE', { message: 'the address of the database is not a URL of PostgreSQL', hint });
@@ -130,4 +135,5 @@ function assertUrl(text: string): void {
     const message = 'the address of the database has a password, which others can read there';
     throw new GantryError('USAGE', { message, hint: 'Keep it in a file as libpq does (PGPASSFILE, ~/.pgpass), or use certificates.' });
   }
+  return url;
 }

@@ -9,15 +9,25 @@ export interface Certificate {
 
 const LOCAL_NAMES = 'IP:127.0.0.1,DNS:localhost,DNS:bucket.localhost';
 
-/**
- * Makes a key and a certificate in a directory; clients that trust `certFile` as an authority accept it.
- *
- * @param names for what it is valid, as `subjectAltName` has it; this machine where absent
- */
-export async function makeCertificate(directory: string, names: string = LOCAL_NAMES): Promise<Certificate> {
+export interface CertificateOptions {
+  /** For what it is valid, as `subjectAltName` has it; this machine where absent. */
+  readonly names?: string | undefined;
+  /** Its common name. */
+  readonly subject?: string | undefined;
+  /** Who signs it; itself where absent. */
+  readonly authority?: Certificate | undefined;
+}
+
+/** Makes a key and a certificate in a directory; clients that trust `certFile` as an authority accept it, if it is signed by itself. */
+export async function makeCertificate(
+  directory: string,
+  { names = LOCAL_NAMES, subject = 'gantry test', authority }: CertificateOptions = {},
+): Promise<Certificate> {
   const certFile = join(directory, 'cert.pem');
   const keyFile = join(directory, 'key.pem');
-  const subject = ['-subj', '/CN=gantry test', '-addext', `subjectAltName=${names}`];
+  const described = ['-subj', `/CN=${subject}`, '-addext', `subjectAltName=${names}`];
+  const signed =
+    authority === undefined ? [] : ['-CA', authority.certFile, '-CAkey', authority.keyFile, '-addext', 'basicConstraints=CA:FALSE'];
   await command(
     'openssl',
     'req',
@@ -33,7 +43,8 @@ export async function makeCertificate(directory: string, names: string = LOCAL_N
     keyFile,
     '-out',
     certFile,
-    ...subject,
+    ...described,
+    ...signed,
   );
   return { certFile, keyFile };
 }
