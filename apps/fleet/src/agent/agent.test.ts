@@ -1,11 +1,10 @@
-import { chmod, mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
-import process from 'node:process';
+import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { ALL_VARIANTS, makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
 import { GantryError } from '@gantry/core';
-import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { copyEmbeddedQueue } from '../../test/embedded-template.ts';
+import { FakeGantry } from '../../test/fake-gantry.ts';
 import { jobId } from '../planner/job.ts';
 import type { PlannedJob } from '../planner/job.ts';
 import type { FleetQueue } from '../queue/fleet-queue.ts';
@@ -14,23 +13,6 @@ import { openEmbeddedDatabase } from '../queue/open-embedded.ts';
 import { Agent } from './agent.ts';
 import type { AgentOptions } from './agent.ts';
 import { Ledger } from './ledger.ts';
-
-/*
- * The program that agents start here is a script: it notes that it was started, waits until a test says so where that wants it, and prints
- * what `gantry run --json` prints. When it is asked to end it notes that, and goes on, as one that cleans up. How that is for the real one
- * is tested with the commands.
- */
-const SCRIPT = `#!/bin/sh
-name=$4
-cd "$FAKE_HOME"
-echo "$*" >>"$name.started"
-env >"$name.env"
-trap 'echo TERM >>"$name.terms"' TERM
-if [ -p "$name.hold" ]; then cat "$name.hold" & while kill -0 $! 2>/dev/null; do wait $!; done; fi
-if [ -e "$name.kill" ]; then echo 'out of memory' >&2; kill -KILL $$; fi
-if [ -e "$name.print" ]; then cat "$name.print"; exit 16; fi
-echo "{\\"type\\":\\"result\\",\\"policies\\":[{\\"instances\\":[{\\"state\\":\\"exported\\",\\"reference\\":\\"$name@1\\",\\"plainBytes\\":5,\\"problems\\":[]}],\\"problems\\":[]}]}"
-`;
 
 const scope = new AsyncDisposableStack();
 let queue: FleetQueue;
@@ -49,6 +31,7 @@ afterAll(async () => {
 });
 
 let home: TemporaryDirectory;
+let gantry: FakeGantry;
 let notes: string[];
 /** The agents of the test that runs: what ends each. */
 let running: { readonly stop: () => Promise<void> }[];
@@ -58,8 +41,7 @@ let began: Date;
 
 beforeEach(async () => {
   home = await makeTemporaryDirectory();
-  await writeFile(home.file('gantry'), SCRIPT);
-  await chmod(home.file('gantry'), 0o755);
+  gantry = await FakeGantry.make(home.path);
   notes = [];
   running = [];
   // Each test has a node of its own.
@@ -104,8 +86,8 @@ async function startAgent(fields: Partial<AgentOptions> = {}): Promise<() => Pro
     parallel: 4,
     ledger,
     openQueue: () => Promise.resolve(queue),
-    command: [home.file('gantry')],
-    env: { ...process.env, FAKE_HOME: home.path },
+    command: [gantry.program],
+    env: gantry.env,
     note: (message) => void notes.push(message),
     signal: controller.signal,
     pollMs: 200,
@@ -128,16 +110,6 @@ async function endLease(instance: string): Promise<void> {
   await queue.supervise();
 }
 
-async function starts(instance: string): Promise<number> {
-  return (await readFile(home.file(`${instance}.started`), 'utf8').catch(() => '')).split('\n').length - 1;
-}
-
-/** Makes the export of an instance wait. @returns what has it go on */
-async function hold(instance: string): Promise<() => Promise<void>> {
-  await execa('mkfifo', [home.file(`${instance}.hold`)]);
-  return async () => await writeFile(home.file(`${instance}.hold`), '');
-}
-
 async function prints(instance: string, code: string): Promise<void> {
   await writeFile(
     home.file(`${instance}.print`),
@@ -148,7 +120,7 @@ async function prints(instance: string, code: string): Promise<void> {
 test('runs what its queue has, as the policy says, and reports it', async () => {
   await queue.add([job('web1')]);
   const secrets = { PGPASSWORD: 'secret', GANTRY_FLEET_DATABASE: 'postgres://db/fleet' };
-  await startAgent({ env: { ...process.env, FAKE_HOME: home.path, ...secrets } });
+  await startAgent({ env: { ...gantry.env, ...secrets } });
   const done = await until('web1', 'done');
   expect(done).toMatchObject({ attempts: 1, output: { outcome: 'exported', reference: 'web1@1', plainBytes: 5 } });
   const calls = await readFile(home.file('web1.started'), 'utf8');
@@ -186,7 +158,7 @@ test('does what follows exports at a store, with those that are new', async () =
 });
 
 test('runs no more at once than it may', async () => {
-  const goOn = await hold('a');
+  const goOn = await gantry.hold('a');
   await queue.add([job('a'), job('b')]);
   await startAgent({ parallel: 1 });
   await until('a', 'running');
@@ -208,14 +180,14 @@ test('begins nothing while its node is paused', async () => {
 
 test('writes into a store that has a limit when it has a token of it, and gives that back', async () => {
   await queue.tokens((tokens) => tokens.limit('vault', 1));
-  const goOn = await hold('a');
+  const goOn = await gantry.hold('a');
   await queue.add([
     { ...job('a'), stores: ['vault'], priority: 2 },
     { ...job('b'), stores: ['vault'] },
   ]);
   await startAgent();
   await expect.poll(async () => (await found('b'))?.output.message, PATIENTLY).toBe('vault takes no more exports at once');
-  expect(await starts('b')).toBe(0);
+  expect(await gantry.starts('b')).toBe(0);
   expect(await found('a')).toMatchObject({ state: 'running' });
   await goOn();
   await until('a', 'done');
@@ -276,7 +248,7 @@ describe('an export that failed', () => {
     await queue.add([job('poison')]);
     await startAgent();
     expect(await until('poison', 'failed')).toMatchObject({ attempts: 1, output: { code: 'CONFIGURATION_INVALID' } });
-    expect(await starts('poison')).toBe(1);
+    expect(await gantry.starts('poison')).toBe(1);
   });
 
   test('because it was killed is tried again', async () => {
@@ -300,14 +272,14 @@ test('an export whose window has ended is not started', async () => {
   await queue.add([job('late', new Date(Date.now() - 1000))]);
   await startAgent();
   await until('late', 'left');
-  expect(await starts('late')).toBe(0);
+  expect(await gantry.starts('late')).toBe(0);
 });
 
 test('a job that is cancelled asks its export to end, once', async () => {
-  const goOn = await hold('web1');
+  const goOn = await gantry.hold('web1');
   await queue.add([job('web1')]);
   const renewals = await startCountingAgent('renew');
-  await expect.poll(() => starts('web1'), PATIENTLY).toBe(1);
+  await expect.poll(() => gantry.starts('web1'), PATIENTLY).toBe(1);
   await queue.cancel(job('web1'));
   const terms = (): Promise<string> => readFile(home.file('web1.terms'), 'utf8').catch(() => '');
   await expect.poll(terms, PATIENTLY).toBe('TERM\n');
@@ -332,7 +304,7 @@ describe('a ledger that cannot be written', () => {
   }
 
   test('when an export ends keeps nothing from being reported', async () => {
-    const goOn = await hold('web1');
+    const goOn = await gantry.hold('web1');
     await queue.add([job('web1')]);
     await startAgent();
     await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
@@ -355,7 +327,7 @@ describe('a ledger that cannot be written', () => {
     await expect.poll(() => flush.mock.calls.length, PATIENTLY).toBeGreaterThan(2);
     expect(notes.filter((note) => note.includes('cannot write the ledger'))).toHaveLength(1);
     const { attempts } = (await found('web1')) ?? {};
-    expect([attempts, await starts('web1')]).toEqual([1, 0]);
+    expect([attempts, await gantry.starts('web1')]).toEqual([1, 0]);
     for (const each of unblock) await each();
     await until('web1', 'done');
     expect(notes).toContain('queue and ledger can be used again');
@@ -364,20 +336,20 @@ describe('a ledger that cannot be written', () => {
 
 describe('an agent that is gone', () => {
   test('leaves its exports to the next one, which reports what they did', async () => {
-    const goOn = await hold('web1');
+    const goOn = await gantry.hold('web1');
     await queue.add([job('web1')]);
     const stop = await startAgent();
-    await expect.poll(() => starts('web1'), PATIENTLY).toBe(1);
+    await expect.poll(() => gantry.starts('web1'), PATIENTLY).toBe(1);
     await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
     await stop();
     await startAgent();
     await goOn();
     expect(await until('web1', 'done')).toMatchObject({ attempts: 1, output: { reference: 'web1@1' } });
-    expect(await starts('web1')).toBe(1);
+    expect(await gantry.starts('web1')).toBe(1);
   });
 
   test('for longer than its lease has the export that still runs adopted by the next attempt', async () => {
-    const goOn = await hold('web1');
+    const goOn = await gantry.hold('web1');
     await queue.add([job('web1')]);
     const stop = await startAgent();
     await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
@@ -389,12 +361,12 @@ describe('an agent that is gone', () => {
     expect(await found('web1')).toMatchObject({ state: 'running', attempts: 2 });
     await goOn();
     expect(await until('web1', 'done')).toMatchObject({ attempts: 2, output: { reference: 'web1@1' } });
-    expect(await starts('web1')).toBe(1);
+    expect(await gantry.starts('web1')).toBe(1);
   });
 
   test('for longer than its lease keeps its job while no place is free', async () => {
-    const goOn = await hold('web1');
-    const goOnToo = await hold('web2');
+    const goOn = await gantry.hold('web1');
+    const goOnToo = await gantry.hold('web2');
     await queue.add([job('web1'), job('web2')]);
     await startAgent({ parallel: 2 });
     await expect.poll(() => notes.filter((note) => note.includes('started')).length, PATIENTLY).toBe(2);
@@ -404,11 +376,11 @@ describe('an agent that is gone', () => {
     await expect.poll(async () => (await found('web1'))?.output.progress?.readBytes, PATIENTLY).toBeGreaterThan(0);
     for (const each of [goOn, goOnToo]) await each();
     expect(await until('web1', 'done')).toMatchObject({ attempts: 2, output: { reference: 'web1@1' } });
-    expect(await starts('web1')).toBe(1);
+    expect(await gantry.starts('web1')).toBe(1);
   });
 
   test('for longer than its lease, often, costs no attempt where its job is handed out before it is taken again', async () => {
-    const goOn = await hold('web1');
+    const goOn = await gantry.hold('web1');
     await queue.add([job('web1')]);
     using kept = vi.spyOn(queue, 'costsNothing');
     const isKept = (): number => kept.mock.settledResults.filter(({ type }) => type === 'fulfilled').length;
@@ -423,11 +395,27 @@ describe('an agent that is gone', () => {
     }
     await goOn();
     expect(await until('web1', 'done')).toMatchObject({ attempts: 6, output: { reference: 'web1@1' } });
-    expect(await starts('web1')).toBe(1);
+    expect(await gantry.starts('web1')).toBe(1);
+  });
+
+  test('for longer than the lease of its last attempt has its job failed, until it comes back with an export that runs', async () => {
+    const goOn = await gantry.hold('web1');
+    await queue.add([job('web1')]);
+    const stop = await startAgent();
+    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
+    await stop();
+    await sql(`UPDATE gantry_jobs.job SET retry_limit = 0 WHERE id = '${job('web1').id}'`);
+    await endLease('web1');
+    expect(await found('web1')).toMatchObject({ state: 'failed' });
+    await startAgent();
+    await until('web1', 'running');
+    await goOn();
+    expect(await until('web1', 'done')).toMatchObject({ output: { reference: 'web1@1' } });
+    expect(await gantry.starts('web1')).toBe(1);
   });
 
   test('leaves a result that the queue has not got; it waits while the queue is away, and the next attempt gets it', async () => {
-    const goOn = await hold('web1');
+    const goOn = await gantry.hold('web1');
     await queue.add([job('web1')]);
     const stop = await startAgent();
     await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
@@ -443,13 +431,13 @@ describe('an agent that is gone', () => {
     await endLease('web1');
     isAway = false;
     expect(await until('web1', 'done')).toMatchObject({ attempts: 2, output: { reference: 'web1@1' } });
-    expect(await starts('web1')).toBe(1);
+    expect(await gantry.starts('web1')).toBe(1);
     await expect.poll(() => readFile(file, 'utf8').catch(() => 'removed'), PATIENTLY).toBe('removed');
     expect(notes).toContain('queue and ledger can be used again');
   });
 
   test('before it noted the process of an export has that found by its output', async () => {
-    const goOn = await hold('web1');
+    const goOn = await gantry.hold('web1');
     await queue.add([job('web1')]);
     const stop = await startAgent();
     await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
@@ -464,7 +452,7 @@ describe('an agent that is gone', () => {
     await expect.poll(() => notes.some((note) => note.includes('was found again')), PATIENTLY).toBe(true);
     await goOn();
     expect(await until('web1', 'done')).toMatchObject({ attempts: 1, output: { reference: 'web1@1' } });
-    expect(await starts('web1')).toBe(1);
+    expect(await gantry.starts('web1')).toBe(1);
   });
 
   test('before it noted the process of an export leaves nothing that counts as a result', async () => {

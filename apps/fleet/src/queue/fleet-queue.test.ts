@@ -179,6 +179,31 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     expect(await asNode.takeAgain(first)).toBeUndefined();
   });
 
+  test('a job whose last attempt lost its lease is taken again by who had that, and by nobody else', async () => {
+    await queue.add([job('last'), job('bad-end')]);
+    const first = await take('last');
+    await sql(`UPDATE gantry_jobs.job SET retry_limit = 0 WHERE name = 'export/n1' AND state = 'active'`);
+    await loseLease(first);
+    expect(await found('last')).toMatchObject([{ state: 'failed', attempts: 1 }]);
+    expect(await asNode.takeAgain({ ...first, retryCount: 1 })).toBeUndefined();
+    expect(await asNode.complete(first, { outcome: 'exported' })).toBe(false);
+    // As often as it takes.
+    for (let attempt = 1; attempt < 3; attempt += 1) {
+      expect(await asNode.takeAgain({ ...first, retryCount: attempt - 1 })).toBe(attempt);
+      expect(await found('last')).toMatchObject([{ state: 'running', endedOn: undefined }]);
+      if (attempt === 1) await loseLease(first);
+    }
+    expect(await asNode.complete({ ...first, retryCount: 2 }, { outcome: 'exported', reference: 'last@1' })).toBe(true);
+    expect(await found('last')).toMatchObject([{ state: 'done', output: { reference: 'last@1' } }]);
+    expect(await asNode.takeAgain({ ...first, retryCount: 2 })).toBeUndefined();
+    // What its agent has said of the last attempt stays.
+    const other = { ...first, id: job('bad-end').id };
+    await sql(`UPDATE gantry_jobs.job SET state = 'active', heartbeat_on = now() WHERE id = '${other.id}'`);
+    expect(await asNode.reject(other, { outcome: 'failed', code: 'INSTANCE_INVALID' })).toBe(true);
+    expect(await asNode.takeAgain(other)).toBeUndefined();
+    expect(await found('bad-end')).toMatchObject([{ state: 'failed', output: { code: 'INSTANCE_INVALID' } }]);
+  });
+
   test('what is taken again costs no attempt, no matter how often, and began when it did, unless that is a day ago', async () => {
     await queue.add([job('patient')]);
     const first = await take('patient');

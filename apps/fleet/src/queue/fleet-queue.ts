@@ -44,6 +44,8 @@ export const MONITOR_INTERVAL_SECONDS = 15;
 const MAX_RUN_SECONDS = 24 * 3600;
 /** For how long connections may take to close, ms. */
 const STOP_MS = 5000;
+/** SQL for what pg-boss writes where the lease of a job, or its time, has ended; agents write nothing like it. */
+const LEASE_ENDED = `output #>> '{value,message}' IN ('job heartbeat timeout', 'job timed out')`;
 const affected = z.object({ affected: z.number() });
 /** The jobs of a fleet, in pg-boss: the same on PostgreSQL and in the embedded database. */
 export class FleetQueue implements AsyncDisposable {
@@ -233,18 +235,20 @@ export class FleetQueue implements AsyncDisposable {
 
   /**
    * Takes a job again whose lease has ended, before it is handed out: its export runs, or has ended, on its node. That costs none of the
-   * attempts that it has, and its export began when it did; but what began a day ago would be given up at once by pg-boss.
+   * attempts that it has, and its export began when it did; but what began a day ago would be given up at once by pg-boss. A job that has
+   * failed because the lease of its last attempt ended is taken again by who had that attempt.
    *
    * @returns the number of its new attempt; undefined if it does not wait
    */
-  async takeAgain({ id, node }: Pick<Attempt, 'id' | 'node'>): Promise<number | undefined> {
+  async takeAgain({ id, node, retryCount }: Omit<Attempt, 'data'>): Promise<number | undefined> {
     // Otherwise as pg-boss hands it out.
-    const sql = `UPDATE ${JOBS}.job SET state = 'active', heartbeat_on = ${JOBS}.job_now(),
+    const sql = `UPDATE ${JOBS}.job SET state = 'active', heartbeat_on = ${JOBS}.job_now(), completed_on = NULL,
         started_on = CASE WHEN started_on > ${JOBS}.job_now() - expire_seconds * interval '1s' THEN started_on ELSE ${JOBS}.job_now() END,
         retry_count = CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END,
         retry_limit = CASE WHEN started_on IS NULL THEN retry_limit ELSE retry_limit + 1 END
-      WHERE name = $1 AND id = $2 AND state < 'active' RETURNING retry_count`;
-    const [row] = await this.#rows(z.object({ retry_count: z.number() }), sql, [queueOf(node), id]);
+      WHERE name = $1 AND id = $2 AND (state < 'active' OR (state = 'failed' AND retry_count = $3 AND ${LEASE_ENDED}))
+      RETURNING retry_count`;
+    const [row] = await this.#rows(z.object({ retry_count: z.number() }), sql, [queueOf(node), id, retryCount]);
     return row?.retry_count;
   }
 
