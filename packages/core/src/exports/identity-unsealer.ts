@@ -1,4 +1,4 @@
-import type { Identities, SealedFile } from '@gantry/age';
+import type { Identities, SealedFile, SealedSource } from '@gantry/age';
 import { AgeError } from '@gantry/age/light';
 import type { CallOptions } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
@@ -14,6 +14,7 @@ const MAX_KNOWN = 1000;
  * @param given or what loads them, when they are first needed; what it throws is thrown for each object
  */
 export function identityUnsealer(given: Identities | (() => Promise<Identities>)): Unsealer {
+  /** Without what they are read from. */
   const known = new Map<string, Promise<SealedFile>>();
   let loading: Promise<Identities> | undefined;
   const identities = (): Promise<Identities> => (loading ??= typeof given === 'function' ? given() : Promise.resolve(given));
@@ -52,7 +53,7 @@ export function identityUnsealer(given: Identities | (() => Promise<Identities>)
     async open(object, options) {
       const { store, key, source } = object;
       const name = `${store.address} ${key}`;
-      const opening = known.get(name) ?? start(object, options);
+      const opening = known.get(name) ?? start(object, options).then((file) => withoutSource(file, source));
       known.delete(name);
       known.set(name, opening);
       const [oldest] = known.keys();
@@ -65,6 +66,16 @@ export function identityUnsealer(given: Identities | (() => Promise<Identities>)
       }
     },
   };
+}
+
+/** A source may hold all of the operation that opened the file, such as the memory of its frames. */
+function withoutSource(file: SealedFile, { size }: SealedSource): SealedFile {
+  return file.from({
+    size,
+    read() {
+      throw new TypeError('an encrypted object is read without its source');
+    },
+  });
 }
 
 function isMismatch(error: unknown): error is AgeError {
