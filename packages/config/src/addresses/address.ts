@@ -59,7 +59,10 @@ function parseWithAuthority(text: string, start: string, { code, what }: Address
   return url;
 }
 
+/** What {@link parseUrl} makes of a {@link ZONED_HOST}. Other hosts may have escaped characters, too, which stay so. */
+const ESCAPED_ZONED_HOST = /^[0-9A-F.]*(?:%3A[0-9A-F.]*)+%25[A-Za-z0-9._-]+$/i;
+
 /** A URL as messages show it: with the interface of an IPv6 address as users write it, `[fe80::1%eth0]`. */
 export function showUrl({ href, hostname }: URL): string {
-  return hostname.includes('%25') ? href.replace(hostname, () => `[${decodeURIComponent(hostname)}]`) : href;
+  return ESCAPED_ZONED_HOST.test(hostname) ? href.replace(hostname, () => `[${decodeURIComponent(hostname)}]`) : href;
 }
