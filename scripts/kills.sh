@@ -6,12 +6,20 @@
 #   scripts/kills.sh libvirt [KILLS]   exports of a running guest of libvirt that is frozen and watched for changes, 200 by default
 set -eu
 cd "$(dirname "$0")/.."
+. scripts/tools.sh
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH GANTRY_WRITER_PAUSE_MS=0
-if [ "${1:-}" = qemu ]; then
-  GANTRY_QEMU_KILLS=${2:-200} exec vitest run packages/core/src/snapshots/qemu-mixed-guest.test.ts
-fi
-if [ "${1:-}" = libvirt ]; then
-  GANTRY_LIBVIRT_KILLS=${2:-200} exec vitest run packages/core/src/snapshots/libvirt/libvirt.test.ts -t 'killed at any moment'
-fi
-GANTRY_TEST_KILLS=${1:-300} exec vitest run apps/cli/test/kill-*.test.ts
+case ${1:-} in
+  qemu)
+    export GANTRY_QEMU_KILLS="${2:-200}"
+    run_tests packages/core/src/snapshots/qemu-mixed-guest.test.ts -t 'killed at any moment'
+    ;;
+  libvirt)
+    export GANTRY_LIBVIRT_KILLS="${2:-200}"
+    run_tests packages/core/src/snapshots/libvirt/libvirt.test.ts -t 'killed at any moment'
+    ;;
+  *)
+    export GANTRY_TEST_KILLS="${1:-300}"
+    run_tests apps/cli/test/kill-*.test.ts
+    ;;
+esac
