@@ -1,5 +1,5 @@
 import process from 'node:process';
-import { GantryError, asFirstError } from '@gantry/core';
+import { GantryError, asFirstError, errorText } from '@gantry/core';
 import { catchSignals, exitCodeOf } from '@gantry/programs';
 import { laterFailures } from '@gantry/transport';
 import { ParseFailure } from './command-line/parse-failure.ts';
@@ -52,7 +52,7 @@ async function main(): Promise<void> {
 async function explain(error: unknown, output: Output): Promise<number> {
   if (!(error instanceof ParseFailure)) {
     const first = asFirstError(error);
-    if (!(first instanceof GantryError)) for (const later of laterFailures(error)) output.warn(`after that: ${textOf(later)}`);
+    if (!(first instanceof GantryError)) for (const later of laterFailures(error)) output.warn(`after that: ${errorText(later)}`);
     output.failure(first);
     return exitCodeOf(first);
   }
@@ -62,10 +62,6 @@ async function explain(error: unknown, output: Output): Promise<number> {
   const usageError = asUsageError(error);
   output.failure(usageError);
   return usageError.exitCode;
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Makes the exit code say that the result is incomplete: its reader must not take a cut one for all of it. */

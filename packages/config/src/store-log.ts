@@ -1,6 +1,6 @@
 import { constants, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { GantryError } from '@gantry/core';
+import { GantryError, errorText } from '@gantry/core';
 import type { LogEntry } from '@gantry/transport';
 
 export interface StoreLogContext {
@@ -28,7 +28,7 @@ export function openStoreLog({ env, cwd, warn }: StoreLogContext): ((entry: LogE
     } catch (error) {
       // A failing log does not mean that the store fails.
       failed = true;
-      warn(`cannot write to the log ${path}, so logging ends: ${textOf(error)}`);
+      warn(`cannot write to the log ${path}, so logging ends: ${errorText(error)}`);
     }
   };
 }
@@ -39,13 +39,9 @@ function openForAppending(path: string): number {
     return openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK, 0o600);
   } catch (cause) {
     throw new GantryError('USAGE', {
-      message: `cannot write the log ${path}: ${textOf(cause)}`,
+      message: `cannot write the log ${path}: ${errorText(cause)}`,
       hint: 'Set GANTRY_STORE_LOG to a file that can be written, or unset it.',
       cause,
     });
   }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,5 @@
 import { assertSamePrivacy, exportSettings } from '@gantry/config';
-import { asFirstError, GantryError, knownStoreId, unopenedStore } from '@gantry/core';
+import { asFirstError, GantryError, knownStoreId, unopenedStore, errorText } from '@gantry/core';
 import { problemOf } from './problems.ts';
 import type { RunProblem } from './record/form.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
@@ -47,7 +47,7 @@ function asStoreFailure(named: string, error: unknown): GantryError {
   const first = asFirstError(error);
   if (first instanceof GantryError && first.code.startsWith('STORE_')) return first;
   const hint = first instanceof GantryError ? first.hint : undefined;
-  const reason = first instanceof Error ? first.message : String(first);
+  const reason = errorText(first);
   return new GantryError('STORE_FAILED', { message: `cannot open ${named}: ${reason}`, hint, cause: error });
 }
 

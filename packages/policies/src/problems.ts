@@ -1,5 +1,5 @@
 import type { MirrorResult } from '@gantry/core';
-import { asFirstError, GantryError } from '@gantry/core';
+import { asFirstError, GantryError, errorText } from '@gantry/core';
 import type { RunProblem } from './record/form.ts';
 
 /** A failure that does not end the run. */
@@ -9,7 +9,7 @@ export function problemOf(what: string, error: unknown): RunProblem {
     const { code, message, hint } = first;
     return { what, code, message, ...(hint === undefined ? {} : { hint }) };
   }
-  return { what, code: 'INTERNAL', message: first instanceof Error ? first.message || first.name : String(first) };
+  return { what, code: 'INTERNAL', message: errorText(first) };
 }
 
 /** The exports that were not copied to a store, or would not be. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { closeOnFailure, firstFailure, laterFailures } from './failures.ts';
+import { closeOnFailure, failureText, firstFailure, laterFailures } from './failures.ts';
 
 const [first, later] = [new Error('first'), new Error('later')];
 
@@ -43,4 +43,16 @@ describe('closeOnFailure', () => {
     expect(firstFailure(error)).toBe(first);
     expect(laterFailures(error)).toEqual([later, last]);
   });
+});
+
+test('the text of failures is that of the first; a failure without one has its name', async () => {
+  const fails = async (): Promise<void> => {
+    await using _owned = { [Symbol.asyncDispose]: fail(later) };
+    throw first;
+  };
+  const error = await rejection(fails());
+  expect(error).toBeInstanceOf(SuppressedError);
+  expect(failureText(error)).toBe('first');
+  expect(failureText(new TypeError(''))).toBe('TypeError');
+  expect(failureText('thrown')).toBe('thrown');
 });

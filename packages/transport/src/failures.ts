@@ -6,6 +6,12 @@ export function firstFailure(error: unknown): unknown {
   return isSuppressedError(error) ? firstFailure(error.suppressed) : error;
 }
 
+/** The message of the {@link firstFailure}, for use in a message of our own; its name, if it has none. */
+export function failureText(error: unknown): string {
+  const first = firstFailure(error);
+  return first instanceof Error ? first.message || first.name : String(first);
+}
+
 /** The failures after {@link firstFailure}, in order: usually from cleaning up. */
 export function laterFailures(error: unknown): readonly unknown[] {
   if (!isSuppressedError(error)) return [];

@@ -5,7 +5,7 @@ export { alterBody, alterPending, alterRangeCopy, alterStore } from './alter.ts'
 export { abortable, openOrAbort, orAbort } from './abortable.ts';
 export type { StoreErrorCode, StoreErrorDetails } from './errors.ts';
 export { StoreError, isStoreError } from './errors.ts';
-export { closeOnFailure, firstFailure, laterFailures, translateFailure } from './failures.ts';
+export { closeOnFailure, failureText, firstFailure, laterFailures, translateFailure } from './failures.ts';
 export { MAX_KEY_LENGTH, MAX_KEY_PART_LENGTH, assertKey, assertPrefix, isKeyPart } from './key.ts';
 export type { ByteRange } from './range.ts';
 export { assertRange, assertRangeCopy } from './range.ts';

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import type { SnapshotMode, SnapshotSize } from '@gantry/core';
-import { parseSnapshotSize, SNAPSHOT_MODES, SNAPSHOT_SUMMARY } from '@gantry/core';
+import { parseSnapshotSize, SNAPSHOT_MODES, SNAPSHOT_SUMMARY, errorText } from '@gantry/core';
 import type { OptionSpec } from './options.ts';
 import { choice, orVariable, text } from './options.ts';
 
@@ -29,7 +29,7 @@ export const SNAPSHOTS: {
       try {
         return parseSnapshotSize(value);
       } catch (error) {
-        throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+        throw new InvalidArgumentError(errorText(error));
       }
     },
   }),

@@ -1,5 +1,5 @@
 import type { Policy } from '@gantry/config';
-import { listStore } from '@gantry/core';
+import { listStore, errorText } from '@gantry/core';
 import { readPolicyRuns, selectInstances } from '@gantry/policies';
 import type { Session } from '../session.ts';
 import { readNextRuns } from './next-runs.ts';
@@ -76,7 +76,7 @@ async function askStore(session: Session, named: string, all: readonly SelectedN
   const { open, operation, signal } = session;
   const failed = (error: unknown): StoreAnswer => {
     signal.throwIfAborted();
-    return { reason: error instanceof Error ? error.message : String(error) };
+    return { reason: errorText(error) };
   };
   try {
     await using store = await open(named, 'read');

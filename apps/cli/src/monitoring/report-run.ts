@@ -9,6 +9,7 @@ import { mailOf } from './mail.ts';
 import type { RunHistory } from './run-history.ts';
 import { historyWith, readHistories, rememberRun } from './run-history.ts';
 import { runWithInput } from './start-program.ts';
+import { errorText } from '@gantry/core';
 
 export interface ReportOptions {
   readonly configuration: Pick<Configuration, 'notify' | 'metrics' | 'policies'>;
@@ -33,7 +34,7 @@ export async function reportRun(run: PolicyRun, options: ReportOptions): Promise
     try {
       await work();
     } catch (error) {
-      warn(`cannot ${what}: ${error instanceof Error ? error.message : String(error)}`);
+      warn(`cannot ${what}: ${errorText(error)}`);
     }
   };
   await Promise.all([

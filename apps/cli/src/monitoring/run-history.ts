@@ -4,6 +4,7 @@ import { readPolicyRuns } from '@gantry/policies';
 import { storesOf } from './policy-status.ts';
 import type { GoodExport } from './good-exports.ts';
 import { goodAfter, keepGoodExports, readGoodExports } from './good-exports.ts';
+import { errorText } from '@gantry/core';
 
 /** Called with what cannot be read, which may hide runs. */
 type Warn = (message: string) => void;
@@ -28,7 +29,7 @@ export async function rememberRun(run: PolicyRun, stateDirectory: string | undef
   try {
     await keepGoodExports(policy, stateDirectory, good);
   } catch (error) {
-    warn(`cannot remember the good exports of policy ${policy}: ${error instanceof Error ? error.message : String(error)}`);
+    warn(`cannot remember the good exports of policy ${policy}: ${errorText(error)}`);
   }
   return { policy, last: run.selection === 'named' ? await lastRun(policy, stateDirectory, warn) : run, good };
 }

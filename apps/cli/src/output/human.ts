@@ -1,5 +1,5 @@
 import type { GantryEvent } from '@gantry/core';
-import { GantryError, terminalSafe } from '@gantry/core';
+import { GantryError, terminalSafe, errorText } from '@gantry/core';
 import { formatBytes, formatDuration, InterruptedError } from '@gantry/programs';
 import type { Lines, Output, OutputOptions } from './output.ts';
 import { describePlan } from './plan.ts';
@@ -105,7 +105,7 @@ function describeFailure(error: unknown): readonly string[] {
     return [...indented(`gantry: ${error.message} [${error.code}]`), ...more.flatMap((line) => indented(`  ${line}`))];
   }
   if (error instanceof InterruptedError) return [`gantry: ${error.message}`];
-  const message = error instanceof Error ? error.message || error.name : String(error);
+  const message = errorText(error);
   return [
     ...indented(`gantry: internal error: ${message} [INTERNAL]`),
     '  This is a defect in Gantry. Please report it, with the command and its output.',

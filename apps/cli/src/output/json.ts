@@ -1,4 +1,4 @@
-import { GantryError, terminalSafeJson } from '@gantry/core';
+import { GantryError, terminalSafeJson, errorText } from '@gantry/core';
 import { exitCodeOf } from '@gantry/programs';
 import type { Lines, Output, OutputOptions } from './output.ts';
 
@@ -9,7 +9,7 @@ function describeFailure(error: unknown): Record<string, unknown> {
     const { code, message, hint, disk, details } = error;
     return { type: 'error', code, message, hint, disk, details, exitCode };
   }
-  const message = error instanceof Error ? error.message || error.name : String(error);
+  const message = errorText(error);
   return { type: 'error', code: exitCode > 128 ? 'INTERRUPTED' : 'INTERNAL', message, exitCode };
 }
 

@@ -13,6 +13,7 @@ import {
   readRecipients,
   readSnapshotConfig,
   requireStore,
+  errorText,
 } from '@gantry/core';
 import { formatTable } from '@gantry/programs';
 import type { Session } from '../session.ts';
@@ -67,7 +68,7 @@ async function perform({ what, look }: Check, session: Session): Promise<Checked
     session.signal.throwIfAborted();
     const first = asFirstError(error);
     const { code, hint } = first instanceof GantryError ? first : { code: 'PLATFORM' as const, hint: undefined };
-    const why = `${first instanceof Error ? first.message : String(first)} [${code}]`;
+    const why = `${errorText(first)} [${code}]`;
     return { what, result: 'failed', found: why, code, ...(hint === undefined ? {} : { hint }) };
   }
 }

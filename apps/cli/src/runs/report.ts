@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import process from 'node:process';
 import { isName, namedStore } from '@gantry/config';
-import { assertReplaceable, GantryError, listStore, replaceFile } from '@gantry/core';
+import { assertReplaceable, GantryError, listStore, replaceFile, errorText } from '@gantry/core';
 import type { ReportedStore } from '../report-page/model.ts';
 import { renderPage } from '../report-page/page.ts';
 import type { Session } from '../session.ts';
@@ -40,7 +40,7 @@ async function writing(path: string, work: () => Promise<void>): Promise<void> {
     await work();
   } catch (error) {
     throw new GantryError('PLATFORM', {
-      message: `cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      message: `cannot write ${path}: ${errorText(error)}`,
       hint: 'Check that its directory exists and can be written to.',
       cause: error,
     });

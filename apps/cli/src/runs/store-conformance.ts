@@ -1,4 +1,4 @@
-import { GantryError, requireStore } from '@gantry/core';
+import { GantryError, requireStore, errorText } from '@gantry/core';
 import { wantsNewStore } from '../create-store.ts';
 import { storeConformance } from '@gantry/transport/conformance';
 import type { Session } from '../session.ts';
@@ -40,7 +40,7 @@ async function checkPromises(session: Session, address: string): Promise<readonl
     results.push(
       await run().then(
         () => ({ title, kept: true }),
-        (error: unknown) => ({ title, kept: false, reason: error instanceof Error ? error.message : String(error) }),
+        (error: unknown) => ({ title, kept: false, reason: errorText(error) }),
       ),
     );
   }

@@ -1,4 +1,4 @@
-import { asFirstError, GantryError, terminalSafe, terminalSafeJson } from '@gantry/core';
+import { asFirstError, GantryError, terminalSafe, terminalSafeJson, errorText } from '@gantry/core';
 import { exitCodeOf } from '@gantry/programs';
 
 /** What a command shows. Names and messages come from other hosts: control characters are made visible. */
@@ -43,5 +43,5 @@ export function createOutput({ json, stdout, stderr }: OutputOptions): Output {
 function describe(error: unknown): { readonly code: string; readonly message: string; readonly hint?: string | undefined } {
   if (error instanceof GantryError) return error;
   const code = exitCodeOf(error) > 128 ? 'INTERRUPTED' : 'INTERNAL';
-  return { code, message: error instanceof Error ? error.message || error.name : String(error) };
+  return { code, message: errorText(error) };
 }

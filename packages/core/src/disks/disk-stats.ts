@@ -6,6 +6,7 @@ import { GantryError } from '../report/errors.ts';
 import { blockDeviceSize } from '../system/block-device.ts';
 import { errnoName } from '../system/errno-name.ts';
 import { deviceNumber, diskIdentity } from './disk-identity.ts';
+import { errorText } from '../report/error-text.ts';
 
 /** Kind, size and identity of the file or device of a disk. */
 export interface DiskStats {
@@ -95,8 +96,4 @@ function diskError(code: GantryErrorCode, path: string, index: number, why: stri
 
 function errorCode(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
-}
-
-function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -4,6 +4,7 @@ import type { Reporter } from '../report/reporter.ts';
 import { terminalSafe } from '../report/terminal-text.ts';
 import type { Run } from '../runs/journal.ts';
 import type { DefinitionRecord } from './notices.ts';
+import { errorText } from '../report/error-text.ts';
 
 /** What is asked for after the disks of an instance are complete. */
 export interface DefineOptions {
@@ -99,7 +100,7 @@ export class Definition {
       await this.#manager.undefine(this.#name, { takesBack: true, signal: AbortSignal.timeout(TAKE_BACK_MS) });
       await this.settle(run);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = errorText(error);
       reporter.warn(`${this.name} stays defined in ${this.source} although its move was not committed: remove it there (${why})`);
     }
   }

@@ -5,6 +5,7 @@ import { GantryError } from '../report/errors.ts';
 import type { Run } from '../runs/journal.ts';
 import type { Undo } from '../runs/undo.ts';
 import { orGone } from '../system/or-gone.ts';
+import { errorText } from '../report/error-text.ts';
 
 /*
  * Disks that exist for one rehearsal: sparse files in a directory of their own, which the journal knows before it exists.
@@ -84,7 +85,7 @@ async function assertRoom(directory: string, neededBytes: number): Promise<void>
 
 function unusable(directory: string, cause: unknown): GantryError {
   return new GantryError('PLATFORM', {
-    message: `cannot make scratch disks in ${directory}: ${cause instanceof Error ? cause.message : String(cause)}`,
+    message: `cannot make scratch disks in ${directory}: ${errorText(cause)}`,
     hint: 'Name a directory that exists, in which you may write.',
     cause,
   });

@@ -6,6 +6,7 @@ import type { Instance } from './model.ts';
 import { parseInstance } from './parse-instance.ts';
 import type { DocumentKind } from '../documents/read-yaml.ts';
 import { readYaml } from '../documents/read-yaml.ts';
+import { errorText } from '../report/error-text.ts';
 
 /** Instance files, for {@link readYaml}. */
 export const INSTANCE_FILE: DocumentKind = {
@@ -36,7 +37,7 @@ async function read(path: string, signal: AbortSignal | undefined): Promise<Buff
     return await readSmallFile(path, signal);
   } catch (error) {
     signal?.throwIfAborted();
-    throw unreadable(path, error instanceof Error ? error.message : String(error), error);
+    throw unreadable(path, errorText(error), error);
   }
 }
 

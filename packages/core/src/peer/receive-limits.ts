@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { matchesName } from '../instances/instance-filter.ts';
 import { GantryError } from '../report/errors.ts';
+import { errorText } from '../report/error-text.ts';
 
 /** Limits on what a receiver accepts. All names are those on the receiver. */
 export interface ReceiveLimits {
@@ -67,7 +68,7 @@ async function real(path: string): Promise<string> {
     return await realpath(path);
   } catch (cause) {
     throw new GantryError('INSTANCE_FILE_UNREADABLE', {
-      message: `cannot find ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      message: `cannot find ${path}: ${errorText(cause)}`,
       hint: 'Name an instance file on the receiving machine.',
       cause,
     });

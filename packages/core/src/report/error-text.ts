@@ -1,4 +1,4 @@
-import { firstFailure } from '@gantry/transport';
+import { failureText, firstFailure } from '@gantry/transport';
 import type { ZodError } from 'zod';
 
 /**
@@ -7,8 +7,7 @@ import type { ZodError } from 'zod';
  */
 export function errorText(error: unknown): string {
   const first = firstFailure(error);
-  if (isSchemaError(first)) return issueText(first);
-  return first instanceof Error ? first.message : String(first);
+  return isSchemaError(first) ? issueText(first) : failureText(first);
 }
 
 /** By its name: the library is not loaded by commands that read no documents. */

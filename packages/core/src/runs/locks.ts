@@ -7,6 +7,7 @@ import { diskIdentity } from '../disks/disk-identity.ts';
 import type { Lock, LockHolder, LockMode } from './lock-file.ts';
 import { tryLock } from './lock-file.ts';
 import type { StateDirectory } from './state-directory.ts';
+import { errorText } from '../report/error-text.ts';
 
 /** For whom a lock is taken; shown to others whom it keeps out. */
 export interface LockOwner {
@@ -95,7 +96,7 @@ async function identify(index: number, path: string): Promise<string> {
     return await diskIdentity(path);
   } catch (error) {
     throw new GantryError('DISK_MISSING', {
-      message: `cannot examine disk ${index} (${path}): ${error instanceof Error ? error.message : String(error)}`,
+      message: `cannot examine disk ${index} (${path}): ${errorText(error)}`,
       hint: 'Check the path in the instance file.',
       disk: index,
       cause: error,

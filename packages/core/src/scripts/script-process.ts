@@ -17,6 +17,7 @@ import { createRedactor } from '../report/redact.ts';
 import type { ScriptIdentity } from './script-errors.ts';
 import { describeScript, exitError, startError } from './script-errors.ts';
 import type { ScriptOptions } from './script-options.ts';
+import { errorText } from '../report/error-text.ts';
 
 /** Enough for a few lines at a time. */
 const MESSAGE_BUFFER_BYTES = 16 * 1024;
@@ -145,7 +146,7 @@ export class ScriptProcess implements AsyncDisposable {
     try {
       await this.close();
     } catch (error) {
-      this.#options.onWarning?.(`after ${describeScript(this.#request)}: ${error instanceof Error ? error.message : String(error)}`);
+      this.#options.onWarning?.(`after ${describeScript(this.#request)}: ${errorText(error)}`);
     }
   }
 

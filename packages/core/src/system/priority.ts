@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { arch, getPriority, setPriority } from 'node:os';
 import { GantryError } from '../report/errors.ts';
 import { callLibc } from './libc.ts';
+import { errorText } from '../report/error-text.ts';
 
 /** How much of the processors and disks this process leaves to others. */
 export interface Priority {
@@ -52,7 +53,7 @@ function setIoPriority(thread: number, io: 'best-effort' | 'idle'): void {
 
 function failure(cause: unknown): GantryError {
   return new GantryError('PLATFORM', {
-    message: `cannot lower the priority of this process: ${cause instanceof Error ? cause.message : String(cause)}`,
+    message: `cannot lower the priority of this process: ${errorText(cause)}`,
     hint: 'Leave nice and io out of the policy, or start Gantry with nice and ionice.',
     cause,
   });

@@ -1,7 +1,7 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import type { BeginOptions, CallOptions, CommitDigest, ObjectInfo, ObjectRange, PendingObject } from '@gantry/transport';
-import { StoreError, abortable, assertKey, assertRange, assertRangeCopy, isStoreError, orAbort } from '@gantry/transport';
+import { StoreError, abortable, assertKey, assertRange, assertRangeCopy, isStoreError, orAbort, failureText } from '@gantry/transport';
 import { commitFile } from '../commit.ts';
 import type { StoreContext } from '../context.ts';
 import type { FileSystemCapabilities, ReadableFile, WritableFile } from '../file-system.ts';
@@ -275,7 +275,7 @@ export class UnfinishedWrite implements PendingObject {
       await this.#progress.end();
       await Promise.all([this.#close(), isOwn ? removeWriteDirectory(this.#context, this.token, own) : undefined]);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = failureText(error);
       this.#context.warnOnce(`cannot remove the unfinished write ${this.token} of ${this.key} from ${this.#context.shown}: ${why}`);
     } finally {
       await this.#close();

@@ -1,4 +1,4 @@
-import { makeDirectoryDurably, openStateDirectory } from '@gantry/core';
+import { makeDirectoryDurably, openStateDirectory, errorText } from '@gantry/core';
 import type { InstanceOfRun, PolicyRun, RunProblem, RunSelection, StoreOfRun } from './form.ts';
 import { newRun } from './new-run.ts';
 import { forgetOldRuns, policyRunsDirectory, writePolicyRun } from './store.ts';
@@ -109,7 +109,7 @@ export class RunLog {
   }
 
   #warnOnce(error: unknown): void {
-    if (!this.#hasWarned) this.#warn(`cannot write the record of the run: ${error instanceof Error ? error.message : String(error)}`);
+    if (!this.#hasWarned) this.#warn(`cannot write the record of the run: ${errorText(error)}`);
     this.#hasWarned = true;
   }
 }

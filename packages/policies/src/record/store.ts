@@ -1,6 +1,6 @@
 import { readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { replaceFile, stateDirectoryPath } from '@gantry/core';
+import { replaceFile, stateDirectoryPath, errorText } from '@gantry/core';
 import { isRunning } from '@gantry/transport';
 import type { PolicyRun } from './form.ts';
 import { policyRunSchema } from './form.ts';
@@ -88,9 +88,7 @@ export async function endKilledRuns(policy: string, options: Omit<ReadPolicyRuns
     const run = await asItIs(written);
     if (run.outcome !== 'killed') continue;
     await writePolicyRun(directory, run).catch((error: unknown) => {
-      options.warn?.(
-        `cannot write the record of the run that began at ${run.started}: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      options.warn?.(`cannot write the record of the run that began at ${run.started}: ${errorText(error)}`);
     });
     killed.push(run);
   }
@@ -122,7 +120,7 @@ async function recordNames(directory: string, { warn }: ReadPolicyRunsOptions): 
   try {
     return newestFirst(await readdir(directory)).filter((name) => !isOfFuture(name));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     const isNew = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     if (!isNew) warn?.(`cannot list ${directory}, the records of runs: ${reason}`);
     return [];

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { BeginOptions, CallOptions, CommitDigest, ObjectInfo, ObjectRange, PendingObject } from '@gantry/transport';
-import { StoreError, assertKey, assertRange, assertRangeCopy } from '@gantry/transport';
+import { StoreError, assertKey, assertRange, assertRangeCopy, failureText } from '@gantry/transport';
 
 import { ignore, untilAborted } from '../requests/abort.ts';
 import { openSource, statForRead } from '../read/reading.ts';
@@ -332,7 +332,7 @@ export class S3Write implements PendingObject {
     try {
       await cleanup;
     } catch (error) {
-      warn(`cannot clean up after writing ${bucket.show(this.key)}: ${error instanceof Error ? error.message : String(error)}`);
+      warn(`cannot clean up after writing ${bucket.show(this.key)}: ${failureText(error)}`);
     }
   }
 

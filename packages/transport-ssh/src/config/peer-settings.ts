@@ -5,6 +5,7 @@ import type { SshAddress } from '../address.ts';
 import { PeerError } from '../engine/peer-error.ts';
 import { shownText } from '../engine/shown-text.ts';
 import { readConfig } from './read-config.ts';
+import { failureText } from '@gantry/transport';
 
 /** The environment of this side. */
 export interface LocalContext {
@@ -118,7 +119,7 @@ async function computeValues({ host, user, configFile }: PeerQuestion, local: Lo
 /** The library has no class of errors. */
 function unreadable(error: unknown): PeerError {
   return new PeerError('invalid-address', {
-    message: `the ssh configuration cannot be read: ${shownText(error instanceof Error ? error.message : String(error))}`,
+    message: `the ssh configuration cannot be read: ${shownText(failureText(error))}`,
     hint: 'Correct it (ssh -G HOST says where ssh itself finds something wrong), or give another file with ?config=FILE.',
     cause: error,
   });

@@ -11,6 +11,7 @@ import type { Stall } from './stall-watch.ts';
 import { StallWatch } from './stall-watch.ts';
 import { SftpProtocolError, WireReader, encodePacket } from './wire.ts';
 import type { WireField } from './wire.ts';
+import { failureText } from '@gantry/transport';
 
 /** Enough to show what the peer sent instead of SFTP. */
 const MAX_START_CHARACTERS = 1024;
@@ -224,6 +225,6 @@ function stalled(stall: Stall, stallMs: number): PeerError {
 
 function asPeerError(error: unknown): PeerError {
   if (error instanceof PeerError) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = failureText(error);
   return new PeerError('unsupported', { message, hint: 'Check what the account runs there: it must be an SFTP server.', cause: error });
 }

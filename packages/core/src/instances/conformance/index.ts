@@ -6,6 +6,7 @@ import { expect } from './fixture.ts';
 import { listing } from './listing.ts';
 import type { ManagerCheck, ManagerConformanceOptions } from './managing.ts';
 import { cleanUp, managerFixture, managing } from './managing.ts';
+import { errorText } from '../../report/error-text.ts';
 
 export { ConformanceFailure } from './failure.ts';
 export type { InventoryConformanceOptions, OpenSource } from './fixture.ts';
@@ -77,7 +78,7 @@ async function run(
 
 function asFailure(error: unknown): ConformanceFailure {
   if (error instanceof ConformanceFailure) return error;
-  return new ConformanceFailure(`a call failed that should not: ${error instanceof Error ? error.message : String(error)}`, {
+  return new ConformanceFailure(`a call failed that should not: ${errorText(error)}`, {
     cause: error,
   });
 }
