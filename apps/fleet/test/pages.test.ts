@@ -40,6 +40,9 @@ test('the page has each figure; promtool finds nothing wrong with them', async (
   expect(text).toContain('gantry_fleet_exports{policy="nightly",state="failed"} 2\n');
   expect(text).toContain('gantry_fleet_waiting{for="store"} 1\n');
   expect(text).toContain('gantry_fleet_node_paused{node="node3"} 1\n');
+  // One that no policy selects any more has no alert.
+  expect(text).toMatch(/^gantry_fleet_export_timestamp_seconds\{policy="nightly",instance="mail\.example\.com"\} \d+$/m);
+  expect(text).not.toContain('removed.example.com');
   await execa('promtool', ['check', 'metrics'], { input: text });
 });
 

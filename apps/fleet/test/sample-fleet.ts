@@ -68,6 +68,9 @@ const JOBS: readonly FleetJob[] = [
   failed('news.example.com', 'node3', [-0.9, -0.8]),
 ];
 
+/** What the policy selects. */
+const SELECTED = ['db1', 'files', 'web1', 'web2', 'dns', 'wiki', 'test', 'build', 'chat', 'mail', 'news'];
+
 /** A fleet of three nodes in a night, which is made up: something of everything. */
 export function sampleFleet(): Questions {
   const good = (instance: string, plain: number, ageHours: number): Awaited<ReturnType<Questions['good']>>[number] => {
@@ -92,6 +95,7 @@ export function sampleFleet(): Questions {
             foundOn: hours(-19),
           },
         ],
+        selected: SELECTED.map((name) => ({ policy: 'nightly', instance: `${name}.example.com`, since: hours(-720) })),
         turns: [
           {
             planner: 'node1',
@@ -108,6 +112,7 @@ export function sampleFleet(): Questions {
         good('news.example.com', 6, 25),
         good('wiki.example.com', 6, 25),
         ...['web1', 'web2'].map((name) => good(`${name}.example.com`, 20, 2)),
+        good('removed.example.com', 4, 300),
         ...['dns', 'test', 'build', 'chat'].map((name) => good(`${name}.example.com`, 4, 20)),
       ]),
     history: (instance) => Promise.resolve(instance.endsWith('.example.com') ? nights(instance) : []),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { FleetQueue } from '../queue/fleet-queue.ts';
 import type { DatedFinding, FleetJob, LastGood } from '../queue/records.ts';
 import { attemptOutput } from '../queue/form.ts';
+import type { Selected } from '../queue/selected.ts';
 import type { StoreLimit } from '../queue/store-tokens.ts';
 import type { PlannerTurn } from '../queue/turns.ts';
 
@@ -44,6 +45,8 @@ export interface FleetStatus {
   readonly findings: readonly DatedFinding[];
   /** Of planners, the newest first. */
   readonly turns: readonly PlannerTurn[];
+  /** What policies select, as planners found it last. */
+  readonly selected: readonly Selected[];
 }
 
 const date = z.coerce.date();
@@ -97,6 +100,7 @@ export const fleetStatus: z.ZodType<FleetStatus> = z.object({
       foundOn: date,
     }),
   ),
+  selected: z.array(z.object({ policy: z.string(), instance: z.string(), since: date })),
   turns: z.array(
     z.object({
       planner: z.string(),
@@ -122,7 +126,7 @@ export async function answer(queue: FleetQueue, asked: Request): Promise<unknown
         await queue.findings(since),
       ];
       const limits = await queue.tokens((tokens) => tokens.limits());
-      return { nodes, paused, limits, jobs, findings, turns: await queue.turns() };
+      return { nodes, paused, limits, jobs, findings, turns: await queue.turns(), selected: await queue.selected() };
     }
     case 'good':
       return await queue.lastGood();

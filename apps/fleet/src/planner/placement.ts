@@ -14,6 +14,8 @@ export interface Inventory {
   readonly instances: readonly FoundInstance[];
   /** What sources and instances could not be asked, with why: the plan has the others. */
   readonly problems: readonly RunProblem[];
+  /** Names of policies of which all could be asked. */
+  readonly complete: ReadonlySet<string>;
 }
 
 /** How long the host of an instance that does not run counts, ms: moving it takes longer than asking every minute is worth. */
@@ -37,7 +39,9 @@ export class Placement {
   async find(configuration: Configuration, policies: readonly Policy[]): Promise<Inventory> {
     const instances: FoundInstance[] = [];
     const problems: RunProblem[] = [];
+    const complete = new Set<string>();
     for (const policy of policies) {
+      const before = problems.length;
       await using selection = await selectInstances(policy.instances, { ...this.#context, configuration });
       problems.push(...selection.problems);
       await sideBySide(selection.instances, PARALLEL, this.#context.signal, async (selected, signal) => {
@@ -49,8 +53,9 @@ export class Placement {
           problems.push(problemOf(selected.name, error));
         }
       });
+      if (problems.length === before) complete.add(policy.name);
     }
-    return { instances: instances.toSorted(inOrder), problems };
+    return { instances: instances.toSorted(inOrder), problems, complete };
   }
 
   /** One that runs is where it runs; of another one, its source is asked for its disks. */

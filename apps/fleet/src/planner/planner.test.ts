@@ -35,7 +35,7 @@ let notes: string[];
 beforeEach(async () => {
   home = await makeTemporaryDirectory();
   await sql(
-    'DELETE FROM gantry_jobs.job; DELETE FROM gantry_fleet.planned; DELETE FROM gantry_fleet.finding; DELETE FROM gantry_fleet.turn',
+    'DELETE FROM gantry_jobs.job; DELETE FROM gantry_fleet.planned; DELETE FROM gantry_fleet.finding; DELETE FROM gantry_fleet.turn; DELETE FROM gantry_fleet.selected',
   );
   notes = [];
   await mkdir(home.file('instances'));
@@ -238,4 +238,24 @@ test.runIf(ALL_VARIANTS)('an export that still runs in the next window is record
   ]);
   await queue.complete(attempt, { outcome: 'exported' });
   expect(await own.turn(later(24))).toEqual({ added: 1, dropped: 0, findings: 0, problems: 0 });
+});
+
+test('what policies select is known, also while a source cannot be asked, until they select it no longer', async () => {
+  await configure('  weekly: { instances: /missing/, stores: /s }\n');
+  const own = planner();
+  const selected = async (): Promise<readonly string[]> => (await queue.selected()).map(({ policy, instance }) => `${policy} ${instance}`);
+  await own.turn(NOW);
+  expect(await selected()).toEqual(['nightly web1', 'nightly web2']);
+  await writeFile(home.file('instances', 'web3.yaml'), 'name: [');
+  await rm(home.file('instances', 'web1.yaml'));
+  await own.turn(NOW);
+  expect(await selected()).toEqual(['nightly web1', 'nightly web2']);
+  await rm(home.file('instances', 'web3.yaml'));
+  // Also by one that was started again.
+  await planner().turn(NOW);
+  expect(await selected()).toEqual(['nightly web2']);
+  const text = await readFile(home.file('gantry.yaml'), 'utf8');
+  await writeFile(home.file('gantry.yaml'), text.replace('nightly:', 'daily:'));
+  await own.turn(NOW);
+  expect(await selected()).toEqual(['daily web2']);
 });

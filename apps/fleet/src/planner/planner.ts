@@ -1,4 +1,4 @@
-import type { Configuration, OpenContext } from '@gantry/config';
+import type { Configuration, OpenContext, Policy } from '@gantry/config';
 import { isName } from '@gantry/config';
 import { asFirstError, GantryError, isSameHost } from '@gantry/core';
 import type { RunProblem } from '@gantry/policies';
@@ -7,8 +7,9 @@ import type { FleetQueue } from '../queue/fleet-queue.ts';
 import type { FleetJob } from '../queue/records.ts';
 import { KEEP_DAYS } from '../queue/records.ts';
 import type { TurnProblem } from '../queue/turns.ts';
+import type { Subject } from './job.ts';
 import { subjectKey } from './job.ts';
-import type { FoundInstance } from './placement.ts';
+import type { FoundInstance, Inventory } from './placement.ts';
 import { Placement } from './placement.ts';
 import type { Finding, FleetPlan, KnownJob, PlacedInstance, PlacedSubject } from './plan.ts';
 import { planFleet } from './plan.ts';
@@ -50,6 +51,8 @@ export class Planner {
   readonly #lastGood = new Map<string, Date>();
   /** When the last turn ended well; before that one, it has read all that is kept. */
   #lastTurn: Date | undefined;
+  /** What policies select, as it is noted in the queue; absent before the first turn. */
+  #selected: ReadonlyMap<string, Subject> | undefined;
   /**
    * Messages of the problems of the last turn, and since when what each is about may not have been looked at: one that comes as another one
    * goes may be the same outage, of which another thing is said.
@@ -107,6 +110,7 @@ export class Planner {
     );
     const { added, dropped } = await this.#carryOut(plan);
     const findings = await this.#note(plan.findings);
+    await this.#select(found, policies);
     await queue.forget(now);
     if (trouble !== undefined) throw trouble.error;
     await queue.noteTurn(here, { problems: [...problems.values()] });
@@ -141,6 +145,22 @@ export class Planner {
     const wanted = add.filter(({ id }) => !started.has(id));
     await queue.add(wanted);
     return { added: wanted.length, dropped: drop.length - started.size };
+  }
+
+  /** Notes what policies that have a window select. Where not all could be asked, what was selected still is. */
+  async #select({ instances, complete }: Inventory, policies: readonly Policy[]): Promise<void> {
+    const { queue } = this.#options;
+    const before = this.#selected ?? new Map((await queue.selected()).map((each) => [subjectKey(each), each]));
+    const inFleet = new Set(policies.filter(({ window }) => window !== undefined).map(({ name }) => name));
+    const found = new Map<string, Subject>();
+    for (const { policy, instance } of instances)
+      if (inFleet.has(policy)) found.set(subjectKey({ policy, instance }), { policy, instance });
+    const isGone = ([key, { policy }]: readonly [string, Subject]): boolean =>
+      !found.has(key) && (complete.has(policy) || !inFleet.has(policy));
+    const added = [...found].filter(([key]) => !before.has(key)).map(([, subject]) => subject);
+    const removed = [...before].filter(isGone).map(([, subject]) => subject);
+    await queue.select(added, removed);
+    this.#selected = new Map([...[...before].filter((each) => !isGone(each)), ...found]);
   }
 
   /** @returns how many are new */

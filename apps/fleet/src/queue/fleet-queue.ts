@@ -3,7 +3,7 @@ import type { Db } from 'pg-boss';
 import { PgBoss } from 'pg-boss';
 import { z } from 'zod';
 import { DAY_SECONDS } from '../days.ts';
-import type { PlannedJob } from '../planner/job.ts';
+import type { PlannedJob, Subject } from '../planner/job.ts';
 import { ASKED_PRIORITY } from '../planner/job.ts';
 import type { Finding, KnownJob } from '../planner/plan.ts';
 import { queueFailure } from './failure.ts';
@@ -12,6 +12,8 @@ import { bossState, jobData } from './form.ts';
 import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, queueOf } from './names.ts';
 import type { DatedFinding, FleetJob, LastGood } from './records.ts';
 import { KEEP_DAYS, Records } from './records.ts';
+import type { Selected } from './selected.ts';
+import { SelectedInstances } from './selected.ts';
 import { StoreTokens } from './store-tokens.ts';
 import type { PlannerTurn, TurnReport } from './turns.ts';
 import { Turns } from './turns.ts';
@@ -55,6 +57,7 @@ export class FleetQueue implements AsyncDisposable {
   readonly #tokens: StoreTokens;
   readonly #turns: Turns;
   readonly #records: Records;
+  readonly #selected: SelectedInstances;
 
   /** @param close ends what the queue is in */
   constructor(boss: PgBoss, close: () => Promise<void>) {
@@ -64,6 +67,7 @@ export class FleetQueue implements AsyncDisposable {
     this.#tokens = new StoreTokens(boss, { leaseSeconds: LEASE_SECONDS, maxSeconds: MAX_RUN_SECONDS });
     this.#turns = new Turns(this.#db);
     this.#records = new Records(this.#db);
+    this.#selected = new SelectedInstances(this.#db);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -172,6 +176,16 @@ export class FleetQueue implements AsyncDisposable {
   /** The last good export of each instance that has one. */
   async lastGood(): Promise<readonly LastGood[]> {
     return await this.#call(() => this.#records.lastGood());
+  }
+
+  /** What policies select, as planners found it last. */
+  async selected(): Promise<readonly Selected[]> {
+    return await this.#call(() => this.#selected.all());
+  }
+
+  /** Notes what policies select now and did not, and forgets what they select no longer. */
+  async select(added: readonly Subject[], removed: readonly Subject[]): Promise<void> {
+    await this.#call(() => this.#selected.change(added, removed));
   }
 
   /** Records findings, each once. @returns how many are new */

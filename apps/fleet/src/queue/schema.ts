@@ -65,6 +65,12 @@ export const FLEET_TABLES: string = `
     problems jsonb NOT NULL,
     failure text
   );
+  CREATE TABLE IF NOT EXISTS ${FLEET}.selected (
+    policy text NOT NULL,
+    instance text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (policy, instance)
+  );
   CREATE TABLE IF NOT EXISTS ${FLEET}.store_limit (
     store text PRIMARY KEY,
     at_once int NOT NULL CHECK (at_once > 0)

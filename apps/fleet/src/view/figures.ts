@@ -2,7 +2,8 @@ import type { Figure, Sample } from '@gantry/programs';
 import type { FleetStatus } from '../control/requests.ts';
 import { planHealth } from '../planner/health.ts';
 import { isExport, subjectKey } from '../planner/job.ts';
-import type { FleetJob, LastGood } from '../queue/records.ts';
+import type { LastGood } from '../queue/records.ts';
+import type { Selected } from '../queue/selected.ts';
 import { newestOf } from './newest.ts';
 import { waitingOf } from './waiting.ts';
 
@@ -73,7 +74,7 @@ export function figuresOf({ status, good, maxAges, now }: Measured): readonly Fi
     figure(
       'gantry_fleet_export_timestamp_seconds',
       'When the last good export of the instance ended, as far as the fleet knows: seconds since 1970; 0 if it knows of none.',
-      endTimes(newest, good),
+      endTimes(status.selected, good),
     ),
     figure(
       'gantry_fleet_policy_max_age_seconds',
@@ -84,14 +85,10 @@ export function figuresOf({ status, good, maxAges, now }: Measured): readonly Fi
   return all.filter(({ samples }) => samples.length > 0);
 }
 
-/** Of instances that have an export, and of those that are planned. */
-function endTimes(newest: readonly FleetJob[], good: readonly LastGood[]): readonly Sample[] {
-  const known = new Set(good.map(subjectKey));
-  const without = newest.filter((job) => !known.has(subjectKey(job)));
-  return [
-    ...good.map(({ policy, instance, endedOn }) => one(endedOn.getTime() / 1000, { policy, instance })),
-    ...without.map(({ policy, instance }) => one(0, { policy, instance })),
-  ];
+/** Of what policies select: an instance that was removed is not waited for. */
+function endTimes(selected: readonly Selected[], good: readonly LastGood[]): readonly Sample[] {
+  const known = new Map(good.map((each) => [subjectKey(each), each.endedOn.getTime() / 1000]));
+  return selected.map(({ policy, instance }) => one(known.get(subjectKey({ policy, instance })) ?? 0, { policy, instance }));
 }
 
 function figure(name: string, help: string, samples: readonly Sample[]): Figure {

@@ -1,6 +1,7 @@
 import type { Subject } from '../planner/job.ts';
-import { isExport, subjectKey } from '../planner/job.ts';
-import type { FleetJob, LastGood } from '../queue/records.ts';
+import { subjectKey } from '../planner/job.ts';
+import type { LastGood } from '../queue/records.ts';
+import type { Selected } from '../queue/selected.ts';
 
 /** An instance whose last good export is older than its policy promises. */
 export interface Late extends Subject {
@@ -11,24 +12,23 @@ export interface Late extends Subject {
 }
 
 /**
- * The instances that are late against their policies, the longest first.
+ * The instances that are late against their policies, the longest first. One that is new to its policy has the time that this gives.
  *
- * @param jobs those of the last days: they say which instances there are
+ * @param selected what policies select: what none does any more is not late
  * @param maxAges of policies that have one, ms
  */
 export function lateOf(
-  jobs: readonly FleetJob[],
+  selected: readonly Selected[],
   good: readonly LastGood[],
   maxAges: ReadonlyMap<string, number>,
   now: Date,
 ): readonly Late[] {
   const known = new Map(good.map((each) => [subjectKey(each), each]));
-  const subjects = new Map(jobs.filter(isExport).map(({ policy, instance }) => [subjectKey({ policy, instance }), { policy, instance }]));
-  const late = [...subjects].flatMap(([key, subject]): readonly Late[] => {
-    const maxAgeMs = maxAges.get(subject.policy);
-    const { endedOn, reference } = known.get(key) ?? {};
-    if (maxAgeMs === undefined || (endedOn !== undefined && now.getTime() - endedOn.getTime() <= maxAgeMs)) return [];
-    return [{ ...subject, lastGood: endedOn, reference, maxAgeMs }];
+  const late = selected.flatMap(({ policy, instance, since }): readonly Late[] => {
+    const maxAgeMs = maxAges.get(policy);
+    const { endedOn, reference } = known.get(subjectKey({ policy, instance })) ?? {};
+    if (maxAgeMs === undefined || now.getTime() - (endedOn ?? since).getTime() <= maxAgeMs) return [];
+    return [{ policy, instance, lastGood: endedOn, reference, maxAgeMs }];
   });
   return late.toSorted((a, b) => (a.lastGood?.getTime() ?? 0) - (b.lastGood?.getTime() ?? 0));
 }

@@ -17,7 +17,7 @@ const MAX_NAMED = 20;
 /** The state of the fleet. @param search a part of the names of instances that are listed */
 export function overviewPage(measured: Measured, search: string, problem: string | undefined): string {
   const { status, now } = measured;
-  const late = lateOf(status.jobs, measured.good, measured.maxAges, now);
+  const late = lateOf(status.selected, measured.good, measured.maxAges, now);
   const ofAll = newestOf(status.jobs);
   const newest = ofAll.filter(isExport);
   const body = html`<p class="quiet" id="asked" data-live>${`State at ${now.toISOString().slice(0, 19).replace('T', ' ')} UTC`}</p>
