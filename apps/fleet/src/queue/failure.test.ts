@@ -27,6 +27,17 @@ test('one without a code, and several at once, are outages too', () => {
   expect(queueFailure(all)).toMatchObject({ code: 'QUEUE_UNAVAILABLE', message: expect.stringContaining('ECONNREFUSED') });
 });
 
+test('what Node advises about a certificate is not said: what this host trusts is trusted', () => {
+  const advised = failure(
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'self-signed certificate; if the root CA is installed locally, try running Node.js with --use-system-ca',
+  );
+  expect(queueFailure(advised)).toMatchObject({
+    message: 'cannot reach the queue of the fleet: self-signed certificate',
+    hint: expect.stringContaining('sslrootcert'),
+  });
+});
+
 test('a role that is not let in gets a hint about passwords, and missing tables one about init', () => {
   const hint = expect.stringContaining('PGPASSFILE');
   for (const code of ['28P01', '28000']) expect(queueFailure(failure(code))).toMatchObject({ code: 'QUEUE_UNUSABLE', hint });

@@ -8,6 +8,8 @@ const WITHOUT_PASSWORD = /client password must be a string/;
 /** A certificate of the server that is not accepted, by the names of Node and OpenSSL. */
 const NOT_TRUSTED =
   /^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH)/;
+/** Gantry trusts what this host trusts. */
+const ADVICE_OF_NODE = /; if the root CA is installed locally, try running Node\.js with .*$/;
 /** What the server says in TLS itself: of the certificate of who asks, or of protocols. */
 const TLS_ALERT = /^ERR_SSL_.*ALERT/;
 const WITHOUT_TLS = /server does not support SSL/;
@@ -38,7 +40,7 @@ export function isDamage(error: unknown): error is Error {
 export function queueFailure(error: unknown): unknown {
   if (error instanceof GantryError || !(error instanceof Error)) return error;
   const code = codeOf(error);
-  const message = error.message === '' ? code : error.message;
+  const message = error.message === '' ? code : error.message.replace(ADVICE_OF_NODE, '');
   if (NOT_LET_IN.test(code) || WITHOUT_PASSWORD.test(message)) {
     const hint = 'Check the role, its password (PGPASSFILE, ~/.pgpass of mode 0600, PGPASSWORD) and the pg_hba.conf of the server.';
     return new GantryError('QUEUE_UNUSABLE', { message: `cannot use the queue of the fleet: ${message}`, hint, cause: error });
