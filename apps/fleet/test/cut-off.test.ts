@@ -57,7 +57,7 @@ test('a node that is cut off goes on, keeps its job for a lease, and is believed
   const client = new pg.Client({ connectionString: owner });
   await client.connect();
   scope.defer(() => client.end());
-  const gantry = await FakeGantry.make(home.path);
+  const gantry = scope.use(await FakeGantry.make(home.path));
   const goOn = new Map<string, () => Promise<void>>();
   for (const name of ['web1', 'web2', 'web3']) goOn.set(name, await gantry.hold(name));
   const end = async (name: string): Promise<void> => await goOn.get(name)?.();

@@ -1,6 +1,7 @@
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
+import { killTree, processesWithVariable } from '@gantry/testkit';
 import { execa } from 'execa';
 
 /*
@@ -21,7 +22,7 @@ echo "{\\"type\\":\\"result\\",\\"policies\\":[{\\"instances\\":[{\\"state\\":\\
 `;
 
 /** What agents run in place of gantry, and the directory in which it says what it did. */
-export class FakeGantry {
+export class FakeGantry implements AsyncDisposable {
   readonly #home: string;
 
   private constructor(home: string) {
@@ -33,6 +34,11 @@ export class FakeGantry {
     await writeFile(made.program, SCRIPT);
     await chmod(made.program, 0o755);
     return made;
+  }
+
+  /** Ends exports that a test which failed has left waiting. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const pid of await processesWithVariable('FAKE_HOME', this.#home)) await killTree(pid);
   }
 
   get program(): string {

@@ -54,6 +54,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const { stop } of running) await stop();
+  await gantry[Symbol.asyncDispose]();
   await home[Symbol.asyncDispose]();
 });
 
