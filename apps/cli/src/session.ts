@@ -19,10 +19,11 @@ import {
 } from '@gantry/config';
 import type { DescribedInstance, OperationOptions } from '@gantry/core';
 import { GantryError, lowerPriority, osSearchPath } from '@gantry/core';
-import { limitOfEnvironment, settingsOfEnvironment } from './command-line/environment.ts';
+import { limitOfEnvironment, maxRateOfEnvironment, settingsOfEnvironment } from './command-line/environment.ts';
 import type { InstanceSource } from '@gantry/core/inventory';
 import type { PeerChannel, Rate, Store } from '@gantry/transport';
 import type { Output } from './output/output.ts';
+import { cappedRate } from './capped-rate.ts';
 import type { UnsealFlags } from './unsealing.ts';
 import { unsealBy } from './unsealing.ts';
 
@@ -69,7 +70,8 @@ export interface Session extends CliContext {
    */
   readonly settings: (scope: SettingsScope, access?: Access) => Promise<ExportSettings>;
   /**
-   * The limit of the option, else of the environment, else that of gantry.yaml, which may change with the time of day. To `read` from a
+   * The limit of the option, else of the environment, else that of gantry.yaml, which may change with the time of day; at most
+   * `GANTRY_MAX_RATE`. To `read` from a
    * store by its full address, a configuration that cannot be used is only a warning.
    */
   readonly rate: (scope: SettingsScope, access?: Access) => Promise<Rate | undefined>;
@@ -165,11 +167,12 @@ function readConfiguration(
       return mergeSettings([...layers, settingsOfEnvironment({ env, cwd })]);
     },
     rate: async ({ store, policy = ofOption }, access = 'write') => {
+      const most = maxRateOfEnvironment(env);
       const fixed = limitRate ?? limitOfEnvironment(env);
-      if (fixed !== undefined) return fixed;
+      if (fixed !== undefined) return cappedRate(fixed, most);
       const configured = await usable({ store, policy }, access);
       const limit = configured && rateLimitOf(configured, { store, policy });
-      return limit && (() => rateAt(limit, new Date()));
+      return cappedRate(limit && (() => rateAt(limit, new Date())), most);
     },
   };
 }

@@ -182,6 +182,7 @@ describe('a variable of the environment', () => {
     ['GANTRY_LEVEL', 'high', 'a whole number, 1 or more'],
     ['GANTRY_INCREMENTAL', 'perhaps', '1 or 0'],
     ['GANTRY_LIMIT_RATE', 'fast', 'a number of bytes per second'],
+    ['GANTRY_MAX_RATE', 'fast', 'a number of bytes per second'],
     ['GANTRY_SNAPSHOT_SIZE', 'big', ''],
     ['GANTRY_PARALLEL', '0', 'a whole number, 1 or more'],
   ])('%s=%s is refused by its name', async (name, value, rule) => {

@@ -19,6 +19,7 @@ await using scope = new AsyncDisposableStack();
 await new Agent({
   node,
   parallel: 4,
+  restores: false,
   ledger,
   openQueue: async () =>
     scope.use(await openPostgres({ url, warn: note, connections: 1, limits: { connectMs: 1000, statementMs: 1000, lockMs: 1000 } })),

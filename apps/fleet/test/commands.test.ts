@@ -174,6 +174,19 @@ test('plan shows what would be exported, where and when, and needs no queue', as
   const unknownStore = { exitCode: 2, stderr: expect.stringMatching(/has no store vault.*\n.*Its stores: first\./) };
   expect(await fleet('limit', 'vault', '3')).toMatchObject(unknownStore);
   expect(await fleet('limit', 'vault', 'few')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('a whole number') });
+  expect(await fleet('segment', 'dc1', '3')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('Name each with --node.') });
+  expect(await fleet('segment', 'a/b', '3')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('not a valid name') });
+  expect(await fleet('limit', 'first', '3', '--rate', 'fast')).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining('must be a rate'),
+  });
+  const restore = async (...args: readonly string[]): Promise<Outcome> => await fleet('restore', ...args, '--node', 'n1');
+  expect(await restore('web1')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('needs --yes, or --dry-run') });
+  expect(await restore('a/b', '--yes')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('not a valid export') });
+  const elsewhere = { exitCode: 2, stderr: expect.stringContaining('neither an instance of a source that the node has') };
+  expect(await restore('web1', '--to', 'ganeti://other/web1', '--yes')).toMatchObject(elsewhere);
+  const noStore = { exitCode: 2, stderr: expect.stringMatching(/policy nightly has no store vault.*\n.*Its stores: first\./) };
+  expect(await restore('web1', '--store', 'vault', '--yes')).toMatchObject(noStore);
   expect(await fleet('planner')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('GANTRY_FLEET_DATABASE') });
 });
 
@@ -200,13 +213,17 @@ describe('on one machine', () => {
 
     // Garbage in what is read when agents look for work: the queue is made anew, which takes five seconds of the processor.
     if (ALL_VARIANTS) await damage('gantry_fleet.pause_pkey');
-    const second = startAgent();
+    const second = startAgent('--restores');
     await expect.poll(second.said, PATIENTLY).toContain('agent of n1: at most 2 exports at once');
     if (ALL_VARIANTS) {
       await expect.poll(second.said, PATIENTLY).toContain('the embedded queue is damaged, and made anew');
       for (const name of ['web1', 'web2']) await expect.poll(second.said, PATIENTLY).toContain(`${name} (policy nightly): present`);
       for (const name of ['web1', 'web2']) expect(await exportsOf(name)).toHaveLength(1);
     }
+    expect(await fleet('segment', 'dc1', '8', '--node', 'n1', '--rate', '90M')).toMatchObject({
+      stdout: 'segment dc1 takes 8 exports at once, 90.0 MiB/s together',
+    });
+    expect((await fleet('status')).stdout).toContain('segment dc1: 0 of 8 exports at once, 90.0 MiB/s together');
     expect(await fleet('pause')).toMatchObject({ exitCode: 0, stdout: 'nothing begins on all nodes' });
     const unknownNode = { exitCode: 2, stderr: expect.stringMatching(/n2 is not a node of the fleet.*\n.*Its nodes: n1\./) };
     expect(await fleet('pause', 'n2')).toMatchObject(unknownNode);
@@ -219,7 +236,11 @@ describe('on one machine', () => {
     expect(await json('cancel', 'web1')).toMatchObject({ jobs: [{ instance: 'web1' }] });
     expect(await fleet('cancel', 'web1')).toMatchObject({ exitCode: 9, stderr: expect.stringContaining('[EXPORT_NOT_FOUND]') });
     await json('run', 'web1');
+    const restore = ['restore', 'web2', '--node', 'n1', '--policy', 'nightly', '--dry-run', '--to', home.file('instances', 'web2.yaml')];
+    expect(await json(...restore)).toMatchObject({ operation: 'restore', node: 'n1', instance: 'web2', order: { store: 'first' } });
     await fleet('resume');
+    await expect.poll(second.said, PATIENTLY).toContain('restore web2 (policy nightly): done');
+    expect((await fleet('status')).stdout).toMatch(/restore web2 +n1 +done +1 +\S+ +web2@/);
     await expect.poll(() => exportsOf('web1'), PATIENTLY).toHaveLength(2);
     expect(await exportsOf('web2')).toHaveLength(1);
   });

@@ -65,7 +65,7 @@ test('a node that is cut off goes on, keeps its job for a lease, and is believed
   const stateOf = async (instance: string): Promise<string | undefined> => (await jobs()).find((each) => each.instance === instance)?.state;
   const held = async (): Promise<unknown> => (await queue.tokens((tokens) => tokens.limits()))[0]?.held;
 
-  await queue.tokens((tokens) => tokens.limit('vault', 1));
+  await queue.tokens((tokens) => tokens.limit('vault', { atOnce: 1 }));
   await queue.add([job('web1', 'n1', ['vault']), job('web3', 'n1')]);
   const first = startAgent('n1', `${server.url('gantry-node-n1')}?sslmode=disable`, home, gantry, net.second.enter);
   scope.defer(() => stop(first));

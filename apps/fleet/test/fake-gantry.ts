@@ -11,6 +11,7 @@ import { execa } from 'execa';
  */
 const SCRIPT = `#!/bin/sh
 name=$4
+[ "$1" = import ] && name=$3
 cd "$FAKE_HOME"
 echo "$*" >>"$name.started"
 env >"$name.env"

@@ -64,6 +64,18 @@ const JOBS: readonly FleetJob[] = [
     begin: hours(-19),
     end: hours(-3),
   },
+  {
+    ...job('shop.example.com', 'node2', {
+      state: 'done',
+      attempts: 1,
+      startedOn: hours(-9),
+      endedOn: hours(-8.5),
+      output: { outcome: 'done', reference: 'shop.example.com@20261126T231500Z', message: 'restored into shop.example.com' },
+    }),
+    work: 'restore',
+    begin: undefined,
+    end: undefined,
+  },
   failed('mail.example.com', 'node3', [-1, -0.9]),
   failed('news.example.com', 'node3', [-0.9, -0.8]),
 ];

@@ -10,7 +10,7 @@ import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
 import { copySignersOf, signersOf } from './signers.ts';
 
 /** The instances that have a new enough export in a store, by its name in the policy. */
-export type GoodIn = (named: string) => readonly string[];
+type GoodIn = (named: string) => readonly string[];
 
 /** What comes after the exports of a policy: copies, verification, retention. Failures go into the record. */
 export class AfterExports {

@@ -11,5 +11,5 @@ export type { RefusingStore } from './signers.ts';
 export { refusingStores } from './signers.ts';
 export type { SelectedInstance, Selection, SelectionOptions } from './selection.ts';
 export { selectInstances } from './selection.ts';
-export type { Aftermath, Occurrence } from './window.ts';
+export type { Occurrence } from './window.ts';
 export { aftermaths, endedOccurrences, formatWindow, occurrenceAt } from './window.ts';

@@ -24,7 +24,7 @@ export function endedOccurrences(window: Pick<Window, 'from' | 'to'>, now: Date,
 }
 
 /** The time between two occurrences of a window, in which what follows exports may begin. */
-export interface Aftermath extends Occurrence {
+interface Aftermath extends Occurrence {
   /** The occurrence that had ended when it began. */
   readonly of: Occurrence;
 }

@@ -21,6 +21,7 @@ export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] 
   ['GANTRY_ALLOWED_SIGNERS', 'a file with who may sign exports: their signatures are checked'],
   ['GANTRY_REQUIRE_SIGNATURE', '1: exports that are not signed are refused, where signatures are checked'],
   ['GANTRY_YES', '1: imports and moves overwrite without asking'],
+  ['GANTRY_MAX_RATE', 'a rate such as 20M that each store keeps to, also where an option or a setting allows more'],
   ['GANTRY_STORE_LOG', 'a file in which every call to a store is logged, one JSON object a line'],
   ['GANTRY_SSH_PASSPHRASE', 'the passphrase of the keys for SSH'],
   ['GANTRY_GANETI_USER', 'the user of the remote API of Ganeti'],

@@ -78,6 +78,11 @@ export function limitOfEnvironment(env: NodeJS.ProcessEnv): number | undefined {
   return valueOf(RATE.limitRate, env);
 }
 
+/** The rate that no setting and no option exceeds; bytes a second. @throws GantryError `USAGE` */
+export function maxRateOfEnvironment(env: NodeJS.ProcessEnv): number | undefined {
+  return valueOf({ ...RATE.limitRate, env: 'GANTRY_MAX_RATE' }, env);
+}
+
 /** An empty variable counts as unset. */
 function valueOf<T>(spec: OptionSpec<T | undefined>, env: NodeJS.ProcessEnv): T | undefined {
   const text = env[spec.env ?? ''] ?? '';

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { ALL_VARIANTS, makeTemporaryDirectory, PATIENTLY } from '@gantry/testkit';
@@ -8,7 +9,9 @@ import { FakeGantry } from '../../test/fake-gantry.ts';
 import { jobId } from '../planner/job.ts';
 import type { PlannedJob } from '../planner/job.ts';
 import type { FleetQueue } from '../queue/fleet-queue.ts';
+import { jobData } from '../queue/form.ts';
 import type { FleetJob } from '../queue/records.ts';
+import type { RestoreOrder } from '../queue/restore-order.ts';
 import { openEmbeddedDatabase } from '../queue/open-embedded.ts';
 import { Agent } from './agent.ts';
 import type { AgentOptions } from './agent.ts';
@@ -85,6 +88,7 @@ async function startAgent(fields: Partial<AgentOptions> = {}): Promise<() => Pro
   const agent = new Agent({
     node,
     parallel: 4,
+    restores: true,
     ledger,
     openQueue: () => Promise.resolve(queue),
     command: [gantry.program],
@@ -158,6 +162,49 @@ test('does what follows exports at a store, with those that are new', async () =
   expect(Number(seconds) - 60).toBeLessThanOrEqual((Date.now() - since.getTime()) / 1000);
 });
 
+describe('a restore', () => {
+  const RESULT = { type: 'result', operation: 'import', reference: 'web1@1', instance: 'web1', plainBytes: 5, dryRun: false };
+  const order = { store: 'vault', export: 'web1@1', to: 'cluster:web1', createDisks: true };
+
+  async function restore(fields: Partial<RestoreOrder> = {}): Promise<void> {
+    await writeFile(home.file('web1@1.print'), JSON.stringify(RESULT));
+    await queue.restore({ id: randomUUID(), node, policy: 'nightly', instance: 'web1', order: { ...order, ...fields } });
+  }
+
+  test('waits for no export, overwrites only if its user says so, and never gets consent from elsewhere', async () => {
+    const goOn = await gantry.hold('a');
+    await queue.add([job('a'), job('b')]);
+    await startAgent({ parallel: 1, env: { ...gantry.env, GANTRY_YES: '1' } });
+    await until('a', 'running');
+    await restore();
+    const output = { outcome: 'done', reference: 'web1@1', message: 'restored into web1' };
+    expect(await until('web1', 'done')).toMatchObject({ work: 'restore', output });
+    const call = 'import vault web1@1 --to=cluster:web1 --create-disks';
+    expect(await readFile(home.file('web1@1.started'), 'utf8')).toBe(`${call} --quiet --json\n`);
+    expect(await readFile(home.file('web1@1.env'), 'utf8')).not.toContain('GANTRY_YES');
+    expect(await found('b')).toMatchObject({ state: 'waiting' });
+    await rm(home.file('web1@1.started'));
+    await restore({ yes: true, checkFirst: true, resume: true, to: undefined });
+    const consented = 'import vault web1@1 --create-disks --check-first --resume --yes --quiet --json\n';
+    await expect.poll(() => readFile(home.file('web1@1.started'), 'utf8').catch(() => ''), PATIENTLY).toBe(consented);
+    await goOn();
+    await until('b', 'done');
+  });
+
+  test('is refused by an agent that was not started for that, and by each if it is not one that a command makes', async () => {
+    await startAgent({ restores: false });
+    await restore();
+    expect(await until('web1', 'failed')).toMatchObject({ attempts: 1, output: { code: 'USAGE' } });
+    expect(await gantry.starts('web1@1')).toBe(0);
+    for (const fields of [{ to: 'ganeti://other/web1' }, { export: '--yes' }, { store: 'ssh://other/srv' }])
+      expect(jobData.safeParse({ ...WINDOWED, work: 'restore', restore: { ...order, ...fields } }).success).toBe(false);
+    expect(jobData.safeParse({ ...WINDOWED, work: 'restore', restore: order }).success).toBe(true);
+    expect(jobData.safeParse({ ...WINDOWED, work: 'restore' }).success).toBe(false);
+  });
+
+  const WINDOWED = { policy: 'nightly', instance: 'web1', window: { begin: BEGIN.toISOString(), end: END.toISOString() } };
+});
+
 test('runs no more at once than it may', async () => {
   const goOn = await gantry.hold('a');
   await queue.add([job('a'), job('b')]);
@@ -180,24 +227,31 @@ test('begins nothing while its node is paused', async () => {
 });
 
 test('writes into a store that has a limit when it has a token of it, and gives that back', async () => {
-  await queue.tokens((tokens) => tokens.limit('vault', 1));
+  await queue.tokens((tokens) => tokens.limit('vault', { atOnce: 1, bytesPerSecond: 4000 }));
+  await queue.tokens((tokens) => tokens.limit('segment.dc1', { atOnce: 3, bytesPerSecond: 4000, nodes: [node] }));
   const goOn = await gantry.hold('a');
   await queue.add([
-    { ...job('a'), stores: ['vault'], priority: 2 },
+    { ...job('a'), stores: ['vault', 'shelf'], priority: 2 },
     { ...job('b'), stores: ['vault'] },
   ]);
   await startAgent();
   await expect.poll(async () => (await found('b'))?.output.message, PATIENTLY).toBe('vault takes no more exports at once');
   expect(await gantry.starts('b')).toBe(0);
   expect(await found('a')).toMatchObject({ state: 'running' });
+  // A fourth of the segment's rate for each of two stores is less than half of that of the store.
+  expect(await readFile(home.file('a.env'), 'utf8')).toContain('GANTRY_MAX_RATE=500\n');
   await goOn();
   await until('a', 'done');
-  await expect
-    .poll(async () => await queue.tokens((tokens) => tokens.limits()), PATIENTLY)
-    .toEqual([{ store: 'vault', atOnce: 1, held: 0 }]);
+  const held = async (): Promise<unknown> =>
+    (await queue.tokens((tokens) => tokens.limits())).map(({ store, held: taken }) => [store, taken]);
+  await expect.poll(held, PATIENTLY).toEqual([
+    ['segment.dc1', 0],
+    ['vault', 0],
+  ]);
   await sql(`UPDATE gantry_jobs.job SET start_after = now() WHERE name = 'export/${node}' AND state = 'retry'`);
   await until('b', 'done');
-  await queue.tokens((tokens) => tokens.limit('vault', undefined));
+  expect(await readFile(home.file('b.env'), 'utf8')).toContain('GANTRY_MAX_RATE=1000\n');
+  for (const limited of ['vault', 'segment.dc1']) await queue.tokens((tokens) => tokens.limit(limited, undefined));
 });
 
 /** Starts an agent. @returns how many times it has asked the queue for something */

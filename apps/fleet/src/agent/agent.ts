@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { asFirstError, errorText, GantryError, pause } from '@gantry/core';
-import { subjectText } from '../planner/job.ts';
+import { RESTORE_PRIORITY, subjectText } from '../planner/job.ts';
 import type { Attempt, FleetQueue } from '../queue/fleet-queue.ts';
 import { LEASE_SECONDS } from '../queue/fleet-queue.ts';
 import type { JobData, Progress } from '../queue/form.ts';
+import { isSegment, limitedText } from '../queue/names.ts';
+import type { Token } from '../queue/store-tokens.ts';
 import { argumentsOf } from './arguments.ts';
 import type { ExportProcess } from './export-process.ts';
 import { adoptExport, endExport, findExport, readBytesOf, readEnd, readLastLine, startExport } from './export-process.ts';
@@ -13,8 +15,10 @@ import { notFollowed, notStarted, verdictOf } from './verdict.ts';
 
 export interface AgentOptions {
   readonly node: string;
-  /** How many exports at once. */
+  /** How many exports at once; and one restore beside them. */
   readonly parallel: number;
+  /** Whether disks of this node may be overwritten, because a user asks the queue for that. */
+  readonly restores: boolean;
   readonly ledger: Ledger;
   /** Opens the queue; called again after it could not be reached at first. */
   readonly openQueue: () => Promise<FleetQueue>;
@@ -28,6 +32,8 @@ export interface AgentOptions {
   readonly pollMs: number;
 }
 
+/** Beside exports. */
+const RESTORES_AT_ONCE = 1;
 /** How soon a job looks again whether a store that has a limit takes its export. */
 const FULL_DELAY_SECONDS = 30;
 /** An export that this agent follows, and how far it was when it was looked at last. */
@@ -183,10 +189,16 @@ export class Agent {
   }
 
   async #take(queue: FleetQueue): Promise<void> {
-    const { node, parallel, signal, ledger } = this.#options;
-    const free = parallel - this.#running.size;
-    if (free <= 0 || signal.aborted || (await queue.paused()).some((name) => name === '*' || name === node)) return;
-    for (const attempt of await queue.take(node, free)) await this.#begin(queue, attempt);
+    const { node, parallel, restores, signal, ledger } = this.#options;
+    const ofRestores = [...this.#running.keys()].filter((id) => ledger.get(id)?.data.work === 'restore').length;
+    const freeForRestores = restores ? RESTORES_AT_ONCE - ofRestores : 0;
+    const free = parallel - (this.#running.size - Math.min(ofRestores, RESTORES_AT_ONCE));
+    if ((free <= 0 && freeForRestores <= 0) || signal.aborted) return;
+    if ((await queue.paused()).some((name) => name === '*' || name === node)) return;
+    // They wait for no export to end.
+    if (freeForRestores > 0)
+      for (const attempt of await queue.take(node, freeForRestores, RESTORE_PRIORITY)) await this.#begin(queue, attempt);
+    if (free > 0) for (const attempt of await queue.take(node, free)) await this.#begin(queue, attempt);
     // Fails where one of them could not be noted.
     await ledger.flush();
   }
@@ -204,12 +216,23 @@ export class Agent {
       return;
     }
     if (data.window !== undefined && new Date() >= new Date(data.window.end)) {
-      await queue.complete(attempt, { outcome: 'left', message: 'the window had ended' });
+      const message = data.work === 'restore' ? 'it had waited for a day' : 'the window had ended';
+      await queue.complete(attempt, { outcome: 'left', message });
       return;
     }
-    const taken = await queue.tokens((tokens) => tokens.take(data.stores ?? []));
+    const isRestore = data.work === 'restore';
+    if (isRestore && !this.#options.restores) {
+      const message = `the agent of ${node} makes no restores: it was started without --restores`;
+      await queue.reject(attempt, { outcome: 'failed', code: 'USAGE', message });
+      return;
+    }
+    const taken = await queue.tokens((tokens) => tokens.take(data.stores ?? [], { isRestore }));
     if ('full' in taken) {
-      const output = { code: 'BUSY', message: `${taken.full} takes no more exports at once`, waitsFor: taken.full };
+      const output = {
+        code: 'BUSY',
+        message: `${limitedText(taken.full)} takes no more ${isRestore ? 'restores' : 'exports'} at once`,
+        waitsFor: taken.full,
+      };
       await queue.giveBack(attempt, { output, delaySeconds: FULL_DELAY_SECONDS, costsAttempt: false });
       return;
     }
@@ -225,11 +248,13 @@ export class Agent {
       await queue.giveBack(attempt, { output: { code, message }, delaySeconds: FULL_DELAY_SECONDS, costsAttempt: false });
       return;
     }
-    await this.#start(entry);
+    await this.#start(entry, maxRateOf(data, taken.tokens));
   }
 
-  async #start(entry: LedgerEntry): Promise<void> {
-    const { ledger, command, env, note } = this.#options;
+  /** @param maxRate what its tokens are worth, bytes a second for each store */
+  async #start(entry: LedgerEntry, maxRate: number | undefined): Promise<void> {
+    const { ledger, command, note } = this.#options;
+    const env = { ...this.#options.env, ...(maxRate === undefined ? {} : { GANTRY_MAX_RATE: String(maxRate) }) };
     let started: ExportProcess;
     try {
       started = await startExport({ command: [...command, ...argumentsOf(entry.data, new Date())], env, ...ledger.outputs(entry.id) });
@@ -279,6 +304,15 @@ export class Agent {
     if (entry !== undefined) await this.#note({ ...entry, verdict: verdictOf(line, entry.data, new Date(), errors) });
     this.#wake.abort();
   }
+}
+
+/** The rate to which each store keeps: that of a segment is shared by all that are written from there. */
+function maxRateOf({ stores: limited = [] }: JobData, tokens: readonly Token[]): number | undefined {
+  const stores = limited.filter((each) => !isSegment(each)).length;
+  const shares = tokens.flatMap(({ store, bytesPerSecond }) =>
+    bytesPerSecond === undefined ? [] : [isSegment(store) ? Math.max(1, Math.floor(bytesPerSecond / Math.max(1, stores))) : bytesPerSecond],
+  );
+  return shares.length === 0 ? undefined : Math.min(...shares);
 }
 
 /** Resolves when a signal has been aborted for {@link LEAVE_MS}. @param over frees what it waits with */

@@ -53,11 +53,14 @@ export async function startExport({ command: [file = '', ...args], env, out, err
   return { identity, ended };
 }
 
-/** What is for the database of the fleet, and for libpq, which may be its password: exports and their hooks get none of it. */
-const OF_THE_QUEUE = /^(?:PG[A-Z]+|GANTRY_FLEET_.*)$/;
+/**
+ * What is for the database of the fleet, and for libpq, which may be its password: exports and their hooks get none of it. Nor consent to
+ * overwrite disks, which is that of a job.
+ */
+const OF_THE_AGENT = /^(?:PG[A-Z]+|GANTRY_FLEET_.*|GANTRY_YES)$/;
 
 function exportEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !OF_THE_QUEUE.test(name)));
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !OF_THE_AGENT.test(name)));
 }
 
 /**

@@ -5,7 +5,7 @@ import { parseLastLine, verdictOf } from './verdict.ts';
 const NOW = new Date('2026-11-28T01:00:00Z');
 const JOB = { policy: 'nightly', instance: 'web1', window: { begin: '2026-11-27T22:00:00.000Z', end: '2026-11-28T06:00:00.000Z' } };
 
-type Instance = Extract<LastLine, { readonly type: 'result' }>['policies'][number]['instances'][number];
+type Instance = Extract<LastLine, { readonly policies: unknown }>['policies'][number]['instances'][number];
 
 function result(instance: Partial<Instance>, problems: Instance['problems'] = []): LastLine {
   return { type: 'result', policies: [{ instances: [{ state: 'exported', problems: [], ...instance }], problems }] };
@@ -79,6 +79,27 @@ describe('work at a store', () => {
       expect(verdict(code)).toMatchObject({ next: 'reject', output: { outcome: 'failed', code } });
     const message = 'STORE_UNAVAILABLE of web1; and 1 more problem';
     expect(verdict('DUMP_DAMAGED', 'STORE_UNAVAILABLE')).toMatchObject({ next: 'retry', costsAttempt: true, output: { message } });
+  });
+});
+
+describe('a restore', () => {
+  const RESTORE = { ...JOB, work: 'restore' as const, restore: { store: 'vault', export: 'web1' } };
+
+  test('that is done says into what, or what it would do', () => {
+    const plan = { into: 'web1', disks: [{ target: '/dev/vg/web1' }, { action: 'create', target: '/dev/vg/web2' }] };
+    const line = { type: 'result', operation: 'import', reference: 'web1@1', instance: 'web1', plainBytes: 5, plan } as const;
+    const verdict = (dryRun: boolean): Verdict => verdictOf(parseLastLine(JSON.stringify({ ...line, dryRun })), RESTORE, NOW);
+    const output = { outcome: 'done', reference: 'web1@1', plainBytes: 5 };
+    expect(verdict(false)).toEqual({ next: 'complete', output: { ...output, message: 'restored into web1' } });
+    expect(verdict(true)).toMatchObject({ output: { message: 'dry run: would overwrite /dev/vg/web1, create /dev/vg/web2 of web1' } });
+  });
+
+  test('is tried again only if it found something busy: another attempt could overwrite what its user did meanwhile', () => {
+    const verdict = (code: string): Verdict => verdictOf({ type: 'error', code, message: 'why' }, RESTORE, NOW);
+    expect(verdict('BUSY')).toMatchObject({ next: 'retry', costsAttempt: false });
+    for (const code of ['STORE_UNAVAILABLE', 'CONFIRM_NEEDED', 'INSTANCE_ELSEWHERE'])
+      expect(verdict(code)).toMatchObject({ next: 'reject', output: { outcome: 'failed', code } });
+    expect(verdictOf(undefined, RESTORE, NOW)).toMatchObject({ next: 'reject', output: { code: 'KILLED' } });
   });
 });
 

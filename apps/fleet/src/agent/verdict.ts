@@ -41,6 +41,17 @@ export type LastLine =
         readonly warnings?: readonly string[] | undefined;
       }[];
     }
+  | {
+      readonly type: 'result';
+      readonly operation: 'import';
+      readonly reference: string;
+      readonly instance: string;
+      readonly plainBytes: number;
+      readonly dryRun: boolean;
+      readonly plan?:
+        | { readonly into: string; readonly disks: readonly { readonly action?: string | undefined; readonly target: string }[] }
+        | undefined;
+    }
   | ({ readonly type: 'error' } & Problem)
   /** Not a line that this version knows, or a part of one. */
   | { readonly type: 'unknown'; readonly text: string };
@@ -72,6 +83,15 @@ const lastLine: z.ZodType<LastLine> = z.union([
         warnings: z.array(z.string()).optional(),
       }),
     ),
+  }),
+  z.object({
+    type: z.literal('result'),
+    operation: z.literal('import'),
+    reference: z.string(),
+    instance: z.string(),
+    plainBytes: z.number(),
+    dryRun: z.boolean(),
+    plan: z.object({ into: z.string(), disks: z.array(z.object({ action: z.string().optional(), target: z.string() })) }).optional(),
   }),
   z.object({ type: z.literal('error'), code: z.string(), message: z.string() }),
 ]);
@@ -120,14 +140,20 @@ const FINAL_KINDS = /^(?:CONFIGURATION_|INSTANCE_FILE_|INSTANCE_INVALID|OS_)/;
  * @param errors the end of what it wrote to standard error
  */
 export function verdictOf(line: LastLine | undefined, data: JobData, now: Date, errors = ''): Verdict {
-  const { policy, window, work } = data;
+  const verdict = judge(line, data, now, errors);
+  return data.work === 'restore' ? onlyIfBusy(verdict) : verdict;
+}
+
+function judge(line: LastLine | undefined, { policy, window, work }: JobData, now: Date, errors: string): Verdict {
+  const what = work === 'restore' ? 'the restore' : 'the export';
   if (line === undefined) {
     const said = errors.trimEnd().split('\n').at(-1) ?? '';
-    return failed('KILLED', `the export was killed, or the host went down${said === '' ? '' : `; it said last: ${said}`}`);
+    return failed('KILLED', `${what} was killed, or the host went down${said === '' ? '' : `; it said last: ${said}`}`);
   }
   if (line.type === 'unknown')
-    return failed('INTERNAL', `the export ended with a line that this version of gantry-fleet does not know: ${line.text}`);
+    return failed('INTERNAL', `${what} ended with a line that this version of gantry-fleet does not know: ${line.text}`);
   if (line.type === 'error') return failed(line.code, line.message);
+  if (!('policies' in line)) return restored(line);
   const [run] = line.policies;
   if (work === 'store') return verdictAtStore(run);
   const [instance] = run?.instances ?? [];
@@ -147,7 +173,21 @@ export function verdictOf(line: LastLine | undefined, data: JobData, now: Date, 
   return failed(problem.code, problem.message);
 }
 
-type RunLine = Extract<LastLine, { readonly type: 'result' }>['policies'][number];
+type RunLine = Extract<LastLine, { readonly policies: unknown }>['policies'][number];
+
+/** A restore is tried again only where nothing was written: what its user does meanwhile is not overwritten by another attempt. */
+function onlyIfBusy(verdict: Verdict): Verdict {
+  const { output } = verdict;
+  if (output.code === undefined || output.code === 'BUSY') return verdict;
+  // Its planner is the user: that the disks are on another node is a failure.
+  return { next: 'reject', output: { ...output, outcome: 'failed' } };
+}
+
+function restored({ reference, instance, plainBytes, dryRun, plan }: Extract<LastLine, { readonly operation: unknown }>): Verdict {
+  const disks = (plan?.disks ?? []).map(({ action = 'overwrite', target }) => `${action} ${target}`).join(', ');
+  const message = dryRun ? `dry run: would ${disks} of ${instance}` : `restored into ${instance}`;
+  return { next: 'complete', output: { outcome: 'done', reference, plainBytes, message: message.slice(0, MAX_MESSAGE_CHARACTERS) } };
+}
 
 /** What failed does not keep the rest from being done, so one attempt more is made if that can mend any of it. */
 function verdictAtStore(run: RunLine | undefined): Verdict {

@@ -1,4 +1,5 @@
 import { GantryError, VERSION } from '@gantry/core';
+import { parseRate } from '@gantry/config/quantities';
 import { Command, InvalidArgumentError } from 'commander';
 import type { Context } from './context.ts';
 
@@ -9,6 +10,7 @@ const load = {
   status: async () => await import('../commands/status.ts'),
   report: async () => await import('../commands/report.ts'),
   run: async () => await import('../commands/run.ts'),
+  restore: async () => await import('../commands/restore.ts'),
   change: async () => await import('../commands/change.ts'),
   metrics: async () => await import('../commands/metrics.ts'),
   web: async () => await import('../commands/web.ts'),
@@ -35,6 +37,7 @@ type AddCommand = (usage: string, summary: string) => Command;
 
 const DATABASE = ['--database <url>', 'the database of the fleet (GANTRY_FLEET_DATABASE); without one, the queue of this machine'] as const;
 const STATE = ['--state-dir <directory>', 'where locks, the ledger and the queue of this machine are (GANTRY_STATE_DIR)'] as const;
+const RATE = ['--rate <rate>', 'and how fast all together, such as 400M: each gets its share', rateOf] as const;
 const CONFIG = ['--config <file>', 'read this configuration alone'] as const;
 
 function addServices(context: Context, command: AddCommand): void {
@@ -48,6 +51,7 @@ function addServices(context: Context, command: AddCommand): void {
     .option(...CONFIG)
     .option('--node <name>', 'the name of this node (GANTRY_FLEET_NODE; default: its host name)')
     .option('--parallel <n>', 'how many exports at once (default 2)', wholeNumber)
+    .option('--restores', 'also make restores that are asked for, which overwrite disks of this node')
     .option('--gantry <program>', 'the program that makes exports (default gantry)')
     .action(async (options) => await (await load.services()).runAgent(context, options));
   command('planner', 'Plan the exports of all nodes, every minute.')
@@ -79,7 +83,19 @@ function addQuestions(context: Context, command: AddCommand): void {
     .option(...CONFIG)
     .option('--policy <name>', 'as this policy says')
     .action(async (name, options) => await (await load.run()).runRun(context, name, options));
-  question('cancel <instance>', 'Take back the exports of an instance that wait, and end those that run.').action(
+  question('restore <export>', 'Import INSTANCE or INSTANCE@EXPORT-ID on a node, before all exports that wait there.')
+    .option(...CONFIG)
+    .requiredOption('--node <name>', 'the node whose disks are written')
+    .option('--policy <name>', 'the policy that made the export; the only one where absent')
+    .option('--store <name>', 'the store of the policy that has it; its first one where absent')
+    .option('--to <instance>', 'the instance that is written, as the node knows it, such as cluster:web1; the exported one where absent')
+    .option('--create-disks', 'create disks that are missing')
+    .option('--check-first', 'read and check every dump before the first byte is written')
+    .option('--resume', 'go on with one that was cut off')
+    .option('--dry-run', 'only have the node say what would be overwritten')
+    .option('-y, --yes', 'overwrite')
+    .action(async (name, options) => await (await load.restore()).runRestore(context, name, options));
+  question('cancel <instance>', 'Take back the exports and restores of an instance that wait, and end those that run.').action(
     async (name, options) => await (await load.change()).runCancel(context, name, options),
   );
   question('redrive [instance]', 'Try failed exports again, of one instance or of all.').action(
@@ -87,9 +103,17 @@ function addQuestions(context: Context, command: AddCommand): void {
   );
   question('limit <store> <exports>', 'Limit how many exports of all nodes at once are written into a store; none: no longer.')
     .option(...CONFIG)
+    .option(...RATE)
     .action(
       async (store, exports, options) =>
         await (await load.change()).runLimit(context, store, exports === 'none' ? undefined : wholeNumber(exports), options),
+    );
+  question('segment <name> <exports>', 'Limit how many exports at once go out of a network segment, which has some nodes; none: no longer.')
+    .option('--node <name...>', 'the nodes in it')
+    .option(...RATE)
+    .action(
+      async (segment, exports, options) =>
+        await (await load.change()).runSegment(context, segment, exports === 'none' ? undefined : wholeNumber(exports), options),
     );
   for (const operation of ['pause', 'resume'] as const) {
     const summary =
@@ -125,6 +149,12 @@ function addWatching(context: Context, command: AddCommand): void {
 function wholeNumber(text: string): number {
   if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
   throw new InvalidArgumentError('It must be a whole number of 1 or more.');
+}
+
+function rateOf(text: string): number {
+  const rate = parseRate(text);
+  if (rate !== undefined) return rate;
+  throw new InvalidArgumentError('It must be a rate in bytes a second, such as 500K or 20M.');
 }
 
 function timeOf(text: string): Date {

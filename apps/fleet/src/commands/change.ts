@@ -7,7 +7,9 @@ import { ask } from '../command-line/options.ts';
 import { outcome } from '../control/requests.ts';
 import { subjectText } from '../planner/job.ts';
 import type { FleetJob } from '../queue/records.ts';
-import { nodeName } from '../queue/names.ts';
+import { isSegment, limitedText, nodeName, segmentKey } from '../queue/names.ts';
+import type { LimitSettings } from '../queue/store-tokens.ts';
+import { rateText } from '../view/limits.ts';
 import { newestOf } from '../view/newest.ts';
 import { askStatus } from './ask-status.ts';
 
@@ -38,7 +40,8 @@ async function forEachJob(
   { operation, states, days }: Selected,
 ): Promise<void> {
   const { jobs } = await askStatus(context, options, days);
-  const considered = operation === 'redrive' ? newestOf(jobs) : jobs;
+  // Who wants a restore again consents again.
+  const considered = operation === 'redrive' ? newestOf(jobs).filter(({ work }) => work !== 'restore') : jobs;
   const found = considered.filter((job) => states.includes(job.state) && (name === undefined || job.instance === name || job.id === name));
   if (found.length === 0 && name !== undefined) {
     const message = `${name} has no export that ${operation === 'cancel' ? 'waits or runs' : 'failed'}`;
@@ -79,14 +82,15 @@ async function knownNode(context: Context, name: string, options: QueueOptions):
 
 interface LimitOptions extends QueueOptions {
   readonly config?: string;
+  readonly rate?: number;
 }
 
-/** Runs `gantry-fleet limit`: how many exports of all nodes at once are written into a store. */
+/** Runs `gantry-fleet limit`: how many exports of all nodes at once are written into a store, and how fast. */
 export async function runLimit(
   context: Context,
   store: string,
   atOnce: number | undefined,
-  { config, ...options }: LimitOptions,
+  { config, rate, ...options }: LimitOptions,
 ): Promise<void> {
   if (!isName(store)) {
     const message = `"${store}" is not the name of a store in gantry.yaml`;
@@ -100,9 +104,41 @@ export async function runLimit(
       throw new GantryError('USAGE', { message, hint: `Its stores: ${listOf([...stores.keys()])}.` });
     }
   }
-  await ask(context, options, { command: 'limit', store, atOnce }, outcome);
-  const line = atOnce === undefined ? `${store} has no limit` : `${store} takes ${atOnce === 1 ? '1 export' : `${atOnce} exports`} at once`;
-  context.output.result({ operation: 'limit', store, atOnce }, [line]);
+  await setLimit(context, options, store, atOnce === undefined ? undefined : { atOnce, bytesPerSecond: rate });
+}
+
+interface SegmentOptions extends QueueOptions {
+  readonly node?: readonly string[];
+  readonly rate?: number;
+}
+
+/** Runs `gantry-fleet segment`: how many exports at once go out of a network segment, which has some nodes, and how fast. */
+export async function runSegment(
+  context: Context,
+  segment: string,
+  atOnce: number | undefined,
+  { node: asked = [], rate, ...options }: SegmentOptions,
+): Promise<void> {
+  if (!isName(segment)) {
+    const message = `"${segment}" is not a valid name of a network segment`;
+    throw new GantryError('USAGE', { message, hint: 'A letter, then letters, digits, _ and -.' });
+  }
+  if (atOnce !== undefined && asked.length === 0) {
+    throw new GantryError('USAGE', { message: `which nodes are in segment ${segment} is not said`, hint: 'Name each with --node.' });
+  }
+  const nodes: string[] = [];
+  for (const name of atOnce === undefined ? [] : asked) nodes.push(await knownNode(context, nodeName(name), options));
+  await setLimit(context, options, segmentKey(segment), atOnce === undefined ? undefined : { atOnce, bytesPerSecond: rate, nodes });
+}
+
+async function setLimit(context: Context, options: QueueOptions, store: string, settings: LimitSettings | undefined): Promise<void> {
+  await ask(context, options, { command: 'limit', store, settings }, outcome);
+  const name = limitedText(store);
+  const line =
+    settings === undefined
+      ? `${name} has no limit`
+      : `${name} takes ${settings.atOnce === 1 ? '1 export' : `${settings.atOnce} exports`} at once${rateText(settings)}`;
+  context.output.result({ operation: isSegment(store) ? 'segment' : 'limit', store, ...settings }, [line]);
 }
 
 function listOf(names: readonly string[]): string {

@@ -105,6 +105,7 @@ interface AgentCommandOptions extends QueueOptions {
   readonly config?: string;
   readonly node?: string;
   readonly parallel?: number;
+  readonly restores?: true;
   readonly gantry?: string;
 }
 
@@ -167,12 +168,14 @@ type OwnedByAgent = Pick<ConstructorParameters<typeof Agent>[0], 'node' | 'ledge
 
 function agentOf(context: Context, options: AgentCommandOptions, owned: OwnedByAgent): Agent {
   const { env, cwd, signal, output } = context;
-  const { config, gantry = 'gantry', parallel = DEFAULT_PARALLEL } = options;
+  const { config, gantry = 'gantry', parallel = DEFAULT_PARALLEL, restores = false } = options;
   const stateDirectory = stateDirectoryOf(context, options);
-  output.note(`agent of ${owned.node}: at most ${parallel === 1 ? '1 export' : `${parallel} exports`} at once`);
+  output.note(
+    `agent of ${owned.node}: at most ${parallel === 1 ? '1 export' : `${parallel} exports`} at once${restores ? ', and restores' : ''}`,
+  );
   const given = {
     ...(config === undefined ? {} : { GANTRY_CONFIG: resolve(cwd, config) }),
     ...(stateDirectory === undefined ? {} : { GANTRY_STATE_DIR: resolve(cwd, stateDirectory) }),
   };
-  return new Agent({ ...owned, parallel, command: [gantry], env: { ...env, ...given }, note: output.note, signal });
+  return new Agent({ ...owned, parallel, restores, command: [gantry], env: { ...env, ...given }, note: output.note, signal });
 }

@@ -3,6 +3,7 @@ import type { Context } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import type { FleetJob } from '../queue/records.ts';
 import { subjectText } from '../planner/job.ts';
+import { limitText } from '../view/limits.ts';
 import { newestOf } from '../view/newest.ts';
 import { askStatus } from './ask-status.ts';
 
@@ -14,7 +15,7 @@ export async function runStatus(context: Context, options: QueueOptions): Promis
   const status = await askStatus(context, options, STATUS_DAYS);
   const jobs = newestOf(status.jobs);
   const lines = jobs.length === 0 ? ['no exports are planned'] : formatTable([HEADINGS, ...jobs.map(rowOf)]);
-  const limits = status.limits.map(({ store, atOnce, held }) => `${store}: ${held} of ${atOnce} exports at once`);
+  const limits = status.limits.map(limitText);
   const paused = status.paused.map((node) => (node === '*' ? 'all nodes are paused' : `${node} is paused`));
   context.output.result({ operation: 'status', nodes: status.nodes, paused: status.paused, limits: status.limits, jobs }, [
     ...lines,

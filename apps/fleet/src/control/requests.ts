@@ -2,8 +2,10 @@ import { z } from 'zod';
 import type { FleetQueue } from '../queue/fleet-queue.ts';
 import type { DatedFinding, FleetJob, LastGood } from '../queue/records.ts';
 import { attemptOutput } from '../queue/form.ts';
+import type { RestoreOrder } from '../queue/restore-order.ts';
+import { restoreOrder } from '../queue/restore-order.ts';
 import type { Selected } from '../queue/selected.ts';
-import type { StoreLimit } from '../queue/store-tokens.ts';
+import type { LimitSettings, StoreLimit } from '../queue/store-tokens.ts';
 import type { PlannerTurn } from '../queue/turns.ts';
 
 interface OfJob {
@@ -18,21 +20,30 @@ export type Request =
   | { readonly command: 'good' }
   | { readonly command: 'history'; readonly instance: string; readonly since: string }
   | ({ readonly command: 'run'; readonly policy: string; readonly instance: string; readonly stores: readonly string[] } & OfJob)
+  | ({ readonly command: 'restore'; readonly policy: string; readonly instance: string; readonly order: RestoreOrder } & OfJob)
   | ({ readonly command: 'cancel' | 'redrive' } & OfJob)
   | { readonly command: 'pause' | 'resume'; readonly node: string }
-  /** `atOnce` absent: it has no limit any more. */
-  | { readonly command: 'limit'; readonly store: string; readonly atOnce?: number | undefined };
+  /** `settings` absent: it has no limit any more. */
+  | { readonly command: 'limit'; readonly store: string; readonly settings?: LimitSettings | undefined };
 
 const ofJob = { id: z.uuid(), node: z.string() };
+
+const limited = {
+  atOnce: z.int().positive(),
+  bytesPerSecond: z.number().positive().optional(),
+  nodes: z.array(z.string()).optional(),
+};
+const limitSettings: z.ZodType<LimitSettings> = z.object(limited);
 
 export const request: z.ZodType<Request> = z.union([
   z.object({ command: z.literal('status'), since: z.iso.datetime() }),
   z.object({ command: z.literal('good') }),
   z.object({ command: z.literal('history'), instance: z.string(), since: z.iso.datetime() }),
   z.object({ command: z.literal('run'), policy: z.string(), instance: z.string(), stores: z.array(z.string()), ...ofJob }),
+  z.object({ command: z.literal('restore'), policy: z.string(), instance: z.string(), order: restoreOrder, ...ofJob }),
   z.object({ command: z.enum(['cancel', 'redrive']), ...ofJob }),
   z.object({ command: z.enum(['pause', 'resume']), node: z.string() }),
-  z.object({ command: z.literal('limit'), store: z.string(), atOnce: z.int().positive().optional() }),
+  z.object({ command: z.literal('limit'), store: z.string(), settings: limitSettings.optional() }),
 ]);
 
 /** What a queue has. */
@@ -58,7 +69,7 @@ export const fleetJobs: z.ZodType<readonly FleetJob[]> = z.array(
     node: z.string(),
     policy: z.string(),
     instance: z.string(),
-    work: z.literal('store').optional(),
+    work: z.enum(['store', 'restore']).optional(),
     begin: date.optional(),
     end: date.optional(),
     state: z.enum(['waiting', 'running', 'done', 'failed', 'cancelled', 'left', 'elsewhere', 'lost']),
@@ -85,7 +96,7 @@ export const lastGoods: z.ZodType<readonly LastGood[]> = z.array(
 export const fleetStatus: z.ZodType<FleetStatus> = z.object({
   nodes: z.array(z.string()),
   paused: z.array(z.string()),
-  limits: z.array(z.object({ store: z.string(), atOnce: z.number(), held: z.number() })),
+  limits: z.array(z.object({ store: z.string(), ...limited, held: z.number() })),
   jobs: fleetJobs,
   findings: z.array(
     z.object({
@@ -93,7 +104,7 @@ export const fleetStatus: z.ZodType<FleetStatus> = z.object({
       id: z.string(),
       policy: z.string(),
       instance: z.string(),
-      work: z.literal('store').optional(),
+      work: z.enum(['store', 'restore']).optional(),
       node: z.string(),
       window: z.object({ begin: date, end: date }),
       reason: z.string(),
@@ -135,6 +146,9 @@ export async function answer(queue: FleetQueue, asked: Request): Promise<unknown
     case 'run':
       await queue.ask(asked);
       return { done: true };
+    case 'restore':
+      await queue.restore(asked);
+      return { done: true };
     case 'cancel':
       return { done: await queue.cancel(asked) };
     case 'redrive':
@@ -143,7 +157,7 @@ export async function answer(queue: FleetQueue, asked: Request): Promise<unknown
       await queue.pause(asked.node);
       return { done: true };
     case 'limit':
-      await queue.tokens((tokens) => tokens.limit(asked.store, asked.atOnce));
+      await queue.tokens((tokens) => tokens.limit(asked.store, asked.settings));
       return { done: true };
     case 'resume':
       await queue.resume(asked.node);

@@ -5,8 +5,11 @@ import { uuidOfName } from './uuid.ts';
 /** Made at random once, for names of exports that a fleet plans. */
 const NAMESPACE = '0b9f1c52-5d0e-4b59-9a44-8c1d2a7f6e31';
 
-/** What is done beside exports. `store`: what follows the exports of a policy at one of its stores: copies into it, or verification and retention. */
-export type Work = 'store';
+/**
+ * What is done beside exports. `store`: what follows the exports of a policy at one of its stores: copies into it, or verification and
+ * retention. `restore`: an instance is restored, because a user asked for it.
+ */
+export type Work = 'store' | 'restore';
 
 /** What a fleet works on: an instance or a store, by what a policy says of it. */
 export interface Subject {
@@ -76,6 +79,8 @@ export const STORE_PRIORITY = 0;
 export const MAX_PLANNED_PRIORITY = 10_000_000;
 /** What a user asked for comes before everything that is planned. */
 export const ASKED_PRIORITY = 100_000_000;
+/** Who asks for a restore waits for it. */
+export const RESTORE_PRIORITY = 1_000_000_000;
 
 const MINUTE_MS = 60_000;
 

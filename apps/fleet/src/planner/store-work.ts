@@ -7,7 +7,7 @@ export interface FoundStoreWork extends Subject {
   readonly host: string;
 }
 
-export interface StoreWork {
+interface StoreWork {
   readonly found: readonly FoundStoreWork[];
   /** What policies say that no node does, a line each. */
   readonly undone: readonly string[];

@@ -353,7 +353,7 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
   });
 
   test('a store that has a limit gives that many tokens; those given back, and those whose lease ended, are free again', async () => {
-    await queue.tokens((tokens) => tokens.limit('vault', 2));
+    await queue.tokens((tokens) => tokens.limit('vault', { atOnce: 2 }));
     const takeOne = async (): Promise<Token | undefined> => {
       const taken = await asNode.tokens((tokens) => tokens.take(['vault', 'without']));
       return 'full' in taken ? undefined : taken.tokens[0];
@@ -374,7 +374,7 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     expect(await asNode.tokens((tokens) => tokens.renew(second))).toBe(false);
     await asNode.tokens((tokens) => tokens.release(second));
     expect(await takeOne()).toBeUndefined();
-    await queue.tokens((tokens) => tokens.limit('vault', 1));
+    await queue.tokens((tokens) => tokens.limit('vault', { atOnce: 1 }));
     for (const held of [third, fourth]) if (held !== undefined) await asNode.tokens((tokens) => tokens.release(held));
     await queue.supervise();
     const last = await takeOne();
@@ -384,8 +384,56 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     expect(await queue.tokens((tokens) => tokens.limits())).toEqual([]);
   });
 
+  test('a restore comes before all exports, and has a token of its own, beside those of a store that is full', async () => {
+    await queue.tokens((tokens) => tokens.limit('vault', { atOnce: 1 }));
+    const takeOne = async (isRestore: boolean): Promise<string | undefined> => {
+      const taken = await asNode.tokens((tokens) => tokens.take(['vault'], { isRestore }));
+      return 'full' in taken ? undefined : taken.tokens[0]?.store;
+    };
+    expect([await takeOne(false), await takeOne(false)]).toEqual(['vault', undefined]);
+    await queue.supervise();
+    expect([await takeOne(true), await takeOne(true)]).toEqual(['vault/restore', undefined]);
+    expect(await queue.tokens((tokens) => tokens.limits())).toEqual([{ store: 'vault', atOnce: 1, held: 1 }]);
+    await queue.tokens((tokens) => tokens.limit('vault', undefined));
+    expect(await queue.tokens((tokens) => tokens.take(['vault'], { isRestore: true }))).toEqual({ tokens: [] });
+
+    const order = { store: 'vault', export: 'web1@1', dryRun: true };
+    const { id } = job('restored');
+    await queue.add([job('urgent', 'n1', { priority: 10_000_000 })]);
+    await queue.restore({ id, node: 'n1', policy: 'nightly', instance: 'web1', order });
+    const data = { work: 'restore', restore: order, stores: ['vault'] };
+    expect(await asNode.take('n1', 9, 1_000_000_000)).toMatchObject([{ id, data }]);
+    expect((await asNode.take('n1', 9)).map(({ data: { instance } }) => instance)).toContain('urgent');
+  });
+
+  test('exports of a node need tokens of its network segments, each of which is worth a share of their rate', async () => {
+    const limit = (bytesPerSecond: number): Promise<void> =>
+      queue.tokens((tokens) => tokens.limit('segment.dc1', { atOnce: 3, bytesPerSecond, nodes: ['n1'] }));
+    await limit(1000);
+    await queue.add([job('inside', 'n1', { stores: ['vault'] }), job('outside', 'n2', { stores: ['vault'] })]);
+    expect((await take('inside')).data.stores).toEqual(['vault', 'segment.dc1']);
+    expect((await queue.take('n2', 9)).find(({ data }) => data.instance === 'outside')?.data.stores).toEqual(['vault']);
+    const shares: unknown[] = [];
+    for (const isRestore of [false, true]) {
+      const taken = await asNode.tokens((tokens) => tokens.take(['segment.dc1'], { isRestore }));
+      shares.push(...('full' in taken ? [] : taken.tokens.map(({ store, bytesPerSecond }) => [store, bytesPerSecond])));
+    }
+    await limit(2000);
+    const later = await asNode.tokens((tokens) => tokens.take(['segment.dc1']));
+    shares.push(...('full' in later ? [] : later.tokens.map(({ store, bytesPerSecond }) => [store, bytesPerSecond])));
+    expect(shares).toEqual([
+      ['segment.dc1', 250],
+      ['segment.dc1/restore', 250],
+      ['segment.dc1', 500],
+    ]);
+    expect(await queue.tokens((tokens) => tokens.limits())).toEqual([
+      { store: 'segment.dc1', atOnce: 3, bytesPerSecond: 2000, nodes: ['n1'], held: 2 },
+    ]);
+    await queue.tokens((tokens) => tokens.limit('segment.dc1', undefined));
+  });
+
   test('tokens that are lost are made again, and those that should not be there go', async () => {
-    await queue.tokens((tokens) => tokens.limit('shelf', 2));
+    await queue.tokens((tokens) => tokens.limit('shelf', { atOnce: 2 }));
     await sql(`DELETE FROM gantry_jobs.job WHERE id = (SELECT id FROM gantry_jobs.job WHERE name = 'token/shelf' LIMIT 1)`);
     await sql(`INSERT INTO gantry_jobs.job (name) VALUES ('token/shelf')`);
     await sql(`INSERT INTO gantry_jobs.job (name, state) VALUES ('token/shelf', 'failed')`);

@@ -2,9 +2,9 @@ import { pause } from '@gantry/core';
 import type { Db } from 'pg-boss';
 import { PgBoss } from 'pg-boss';
 import { z } from 'zod';
-import { DAY_SECONDS } from '../days.ts';
+import { DAY_MS, DAY_SECONDS } from '../days.ts';
 import type { PlannedJob, Subject } from '../planner/job.ts';
-import { ASKED_PRIORITY } from '../planner/job.ts';
+import { ASKED_PRIORITY, RESTORE_PRIORITY } from '../planner/job.ts';
 import type { Finding, KnownJob } from '../planner/plan.ts';
 import { queueFailure } from './failure.ts';
 import type { AttemptOutput, BossState, JobData, Progress } from './form.ts';
@@ -12,6 +12,7 @@ import { bossState, jobData } from './form.ts';
 import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, queueOf } from './names.ts';
 import type { DatedFinding, FleetJob, LastGood } from './records.ts';
 import { KEEP_DAYS, Records } from './records.ts';
+import type { RestoreOrder } from './restore-order.ts';
 import type { Selected } from './selected.ts';
 import { SelectedInstances } from './selected.ts';
 import { StoreTokens } from './store-tokens.ts';
@@ -34,6 +35,15 @@ export interface GiveBack {
   readonly delaySeconds: number;
   /** Whether it counts as one of the attempts that a job has. */
   readonly costsAttempt: boolean;
+}
+
+/** A restore that a user asks for. */
+interface AskedRestore {
+  readonly id: string;
+  readonly node: string;
+  readonly policy: string;
+  readonly instance: string;
+  readonly order: RestoreOrder;
 }
 
 /** How many times a job is tried again before it counts as failed. */
@@ -101,6 +111,8 @@ export class FleetQueue implements AsyncDisposable {
   /** Puts exports into the queues of their nodes, each once: those that are there already stay as they are. */
   async add(jobs: readonly PlannedJob[]): Promise<void> {
     await this.#call(async () => {
+      if (jobs.length === 0) return;
+      const segmentsOf = await this.#tokens.segments();
       for (const [node, own] of Map.groupBy(jobs, ({ node }) => node)) {
         await this.#remember(
           own.map(({ id, policy, instance, work, window: { begin, end } }) => ({ id, node, policy, instance, work, begin, end })),
@@ -112,7 +124,7 @@ export class FleetQueue implements AsyncDisposable {
             instance,
             work,
             since: since?.toISOString(),
-            stores,
+            stores: work === 'store' ? stores : [...(stores ?? []), ...segmentsOf(node)],
             window: { begin: window.begin.toISOString(), end: window.end.toISOString() },
           },
           priority,
@@ -128,7 +140,21 @@ export class FleetQueue implements AsyncDisposable {
     await this.#call(async () => {
       await this.#remember([{ id, node, policy, instance, begin: null, end: null }]);
       const asked = new Date().toISOString();
-      await this.#boss.insert(queueOf(node), [{ id, data: { policy, instance, stores, asked }, priority: ASKED_PRIORITY }]);
+      const limited = [...(stores ?? []), ...(await this.#tokens.segments())(node)];
+      await this.#boss.insert(queueOf(node), [{ id, data: { policy, instance, stores: limited, asked }, priority: ASKED_PRIORITY }]);
+    });
+  }
+
+  /** Puts a restore into the queue of a node, before all exports. One that did not begin within a day is not started any more. */
+  async restore({ id, node, policy, instance, order }: AskedRestore): Promise<void> {
+    await this.#call(async () => {
+      const work = 'restore';
+      await this.#remember([{ id, node, policy, instance, work, begin: null, end: null }]);
+      const now = Date.now();
+      const window = { begin: new Date(now).toISOString(), end: new Date(now + DAY_MS).toISOString() };
+      const stores = [order.store, ...(await this.#tokens.segments())(node)];
+      const data: JobData = { policy, instance, work, restore: order, stores, window };
+      await this.#boss.insert(queueOf(node), [{ id, data, priority: RESTORE_PRIORITY }]);
     });
   }
 
@@ -220,9 +246,10 @@ export class FleetQueue implements AsyncDisposable {
     return await this.#call(() => work(this.#tokens));
   }
 
-  /** Takes jobs of a node whose time has come, those with the highest priority first. */
-  async take(node: string, count: number): Promise<readonly Attempt[]> {
-    const jobs = await this.#call(() => this.#boss.fetch<unknown>(queueOf(node), { batchSize: count, includeMetadata: true }));
+  /** Takes jobs of a node whose time has come, those with the highest priority first. @param minPriority leaves out others */
+  async take(node: string, count: number, minPriority?: number): Promise<readonly Attempt[]> {
+    const options = { batchSize: count, includeMetadata: true as const, ...(minPriority === undefined ? {} : { minPriority }) };
+    const jobs = await this.#call(() => this.#boss.fetch<unknown>(queueOf(node), options));
     const attempts: Attempt[] = [];
     // They come in any order.
     for (const { id, retryCount, data } of jobs.toSorted((a, b) => b.priority - a.priority)) {

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { RestoreOrder } from './restore-order.ts';
+import { restoreOrder } from './restore-order.ts';
 import type { Work } from '../planner/job.ts';
 import type { KnownJob, KnownState } from '../planner/plan.ts';
 
@@ -52,9 +54,11 @@ export type JobData = {
   readonly instance: string;
   /** Absent: an export. */
   readonly work?: Work | undefined;
+  /** Of a restore, which has it always. */
+  readonly restore?: RestoreOrder | undefined;
   /** Of work at a store: exports that began since then are new. */
   readonly since?: string | undefined;
-  /** Names of stores that it is written into, which may have limits. */
+  /** Names of stores that it is written into, and keys of the network segments of its node: they may have limits. */
   readonly stores?: readonly string[] | undefined;
 } & (
   | { readonly window: { readonly begin: string; readonly end: string }; readonly asked?: undefined }
@@ -65,15 +69,18 @@ export type JobData = {
 const subject = {
   policy: z.string().min(1),
   instance: z.string().min(1),
-  work: z.literal('store').optional(),
+  work: z.enum(['store', 'restore']).optional(),
+  restore: restoreOrder.optional(),
   since: z.iso.datetime().optional(),
   stores: z.array(z.string()).optional(),
 };
 
-export const jobData: z.ZodType<JobData> = z.union([
-  z.object({ ...subject, window: z.object({ begin: z.iso.datetime(), end: z.iso.datetime() }), asked: z.undefined().optional() }),
-  z.object({ ...subject, asked: z.iso.datetime({ offset: true }), window: z.undefined().optional() }),
-]);
+export const jobData: z.ZodType<JobData> = z
+  .union([
+    z.object({ ...subject, window: z.object({ begin: z.iso.datetime(), end: z.iso.datetime() }), asked: z.undefined().optional() }),
+    z.object({ ...subject, asked: z.iso.datetime({ offset: true }), window: z.undefined().optional() }),
+  ])
+  .refine(({ work, restore }) => (work === 'restore') === (restore !== undefined));
 
 /** States of pg-boss. */
 export type BossState = 'created' | 'retry' | 'active' | 'completed' | 'cancelled' | 'failed';

@@ -22,6 +22,27 @@ export function tokenQueueOf(store: string): string {
   return `${TOKEN_PREFIX}${store}`;
 }
 
+/** What a store's tokens for restores alone are under; no name of a store has a slash. */
+export function keptForRestores(store: string): string {
+  return `${store}/restore`;
+}
+
+const SEGMENT_PREFIX = 'segment.';
+
+/** What the limit of a network segment is under, among those of stores; no name of a store has a dot. */
+export function segmentKey(segment: string): string {
+  return `${SEGMENT_PREFIX}${segment}`;
+}
+
+export function isSegment(limited: string): boolean {
+  return limited.startsWith(SEGMENT_PREFIX);
+}
+
+/** A store or a segment in words. */
+export function limitedText(limited: string): string {
+  return isSegment(limited) ? `segment ${limited.slice(SEGMENT_PREFIX.length)}` : limited;
+}
+
 /** The role of PostgreSQL with which the agent of a node connects. */
 export function roleOf(node: string): string {
   return `${ROLE_PREFIX}${node}`;

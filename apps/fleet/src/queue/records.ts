@@ -28,7 +28,7 @@ const READ_OUTPUT = `CASE WHEN pg_column_size(j.output) <= ${MAX_OUTPUT_BYTES} A
   THEN j.output END`;
 
 const work = z
-  .literal('store')
+  .enum(['store', 'restore'])
   .nullable()
   .transform((known) => known ?? undefined);
 

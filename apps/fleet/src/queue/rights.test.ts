@@ -80,7 +80,7 @@ test('the role of the pages reads what the owner does, and changes nothing', asy
     () => reader.cancel(OTHER),
     () => reader.pause('n1'),
     () => reader.noteTurn('n1', { problems: [] }),
-    () => reader.tokens((tokens) => tokens.limit('vault', 1)),
+    () => reader.tokens((tokens) => tokens.limit('vault', { atOnce: 1 })),
   ];
   for (const write of writes) await expect(write()).rejects.toMatchObject({ code: 'QUEUE_UNUSABLE' });
   const plain = new pg.Client({ connectionString: urlOf('gantry-reader') });
@@ -197,7 +197,7 @@ describe('with the role of a node', () => {
   });
 
   test('tokens of stores can be held and given back, but not be made, removed, or made of its own jobs', async () => {
-    await owner.tokens((tokens) => tokens.limit('vault', 1));
+    await owner.tokens((tokens) => tokens.limit('vault', { atOnce: 1 }));
     const all = async (): Promise<unknown> =>
       (await admin.query(`SELECT name, id FROM gantry_jobs.job WHERE name LIKE 'token/%' ORDER BY id`)).rows;
     const before = await all();

@@ -75,6 +75,8 @@ export const FLEET_TABLES: string = `
     store text PRIMARY KEY,
     at_once int NOT NULL CHECK (at_once > 0)
   );
+  ALTER TABLE ${FLEET}.store_limit ADD COLUMN IF NOT EXISTS bytes_per_second bigint;
+  ALTER TABLE ${FLEET}.store_limit ADD COLUMN IF NOT EXISTS nodes text[];
   CREATE TABLE IF NOT EXISTS ${FLEET}.pause (
     node text PRIMARY KEY,
     since timestamptz NOT NULL DEFAULT now()

@@ -1,22 +1,35 @@
 import type { Db, PgBoss } from 'pg-boss';
 import { z } from 'zod';
 import { uuidOfName } from '../planner/uuid.ts';
-import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, tokenQueueOf } from './names.ts';
+import { FLEET_SCHEMA as FLEET, JOBS_SCHEMA as JOBS, keptForRestores, tokenQueueOf } from './names.ts';
 
 /** Made at random once, for names of tokens. */
 const NAMESPACE = '6d0c8a0e-5f8b-4c56-9f0c-2b0d6f3f9a47';
 
-/** A token that an agent holds: it may write one export into a store. */
+/** A token that an agent holds: it may write one export into a store, or restore one. */
 export interface Token {
+  /** The store, or {@link keptForRestores} of it. */
   readonly store: string;
   readonly id: string;
   readonly retryCount: number;
+  /** The share of the rate of the store or segment that it is worth; absent: there is none. */
+  readonly bytesPerSecond?: number | undefined;
 }
 
-/** How many exports of all nodes at once may be written into a store. */
-export interface StoreLimit {
-  readonly store: string;
+/** What may use a store, or a network segment, at once. */
+export interface LimitSettings {
+  /** How many exports of all nodes. */
   readonly atOnce: number;
+  /** What all of them together read and write, a second; absent: no limit. */
+  readonly bytesPerSecond?: number | undefined;
+  /** Of a segment: the nodes in it. */
+  readonly nodes?: readonly string[] | undefined;
+}
+
+/** The limit of a store, or of a segment. */
+export interface StoreLimit extends LimitSettings {
+  /** The store, or the key of the segment. */
+  readonly store: string;
   /** Tokens that agents hold now. */
   readonly held: number;
 }
@@ -28,6 +41,8 @@ export interface TokenOptions {
   readonly maxSeconds: number;
 }
 
+/** Beside exports, how many restores may read a store that has a limit, without waiting for one of these. */
+const RESTORES_AT_ONCE = 1;
 /** A token is handed out again and again; pg-boss counts each time. */
 const RETRY_LIMIT = 1_000_000_000;
 const TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600;
@@ -44,7 +59,16 @@ const NO_QUEUE = 'PGBOSS_QUEUE_NOT_FOUND';
 
 const affected = z.object({ affected: z.number() });
 const queueRow = z.object({ name: z.string() });
-const limitRow = z.object({ store: z.string(), at_once: z.number(), held: z.coerce.number() });
+const limitRow = z.object({
+  store: z.string(),
+  at_once: z.number(),
+  bytes_per_second: z.coerce.number().nullable(),
+  nodes: z.array(z.string()).nullable(),
+  held: z.coerce.number(),
+});
+const segmentRow = z.object({ store: z.string(), nodes: z.array(z.string()) });
+/** In the job of a token. Nodes may change it: a share that does not fit is left out. */
+const tokenData = z.object({ bytesPerSecond: z.number().positive().optional() }).catch({});
 
 /**
  * Limits of stores across nodes: a queue for each store that has one, with as many jobs as exports may be written at once. To hold a token is
@@ -62,57 +86,82 @@ export class StoreTokens {
   }
 
   /** Limits a store, or (`undefined`) no longer. By the owner alone. */
-  async limit(store: string, atOnce: number | undefined): Promise<void> {
-    if (atOnce === undefined) {
+  async limit(store: string, settings: LimitSettings | undefined): Promise<void> {
+    if (settings === undefined) {
       await this.#db.executeSql(`DELETE FROM ${FLEET}.store_limit WHERE store = $1`, [store]);
-      await unlessMissing(() => this.#boss.deleteQueue(tokenQueueOf(store)));
+      for (const name of [store, keptForRestores(store)]) await unlessMissing(() => this.#boss.deleteQueue(tokenQueueOf(name)));
       return;
     }
-    const sql = `INSERT INTO ${FLEET}.store_limit (store, at_once) VALUES ($1, $2) ON CONFLICT (store) DO UPDATE SET at_once = $2`;
-    await this.#db.executeSql(sql, [store, atOnce]);
+    const { atOnce, bytesPerSecond = null, nodes = null } = settings;
+    const sql = `INSERT INTO ${FLEET}.store_limit (store, at_once, bytes_per_second, nodes) VALUES ($1, $2, $3, $4)
+      ON CONFLICT (store) DO UPDATE SET at_once = $2, bytes_per_second = $3, nodes = $4`;
+    await this.#db.executeSql(sql, [store, atOnce, bytesPerSecond, nodes]);
     await this.heal();
   }
 
   /** The limits, and how many tokens are held. By the owner alone. */
   async limits(): Promise<readonly StoreLimit[]> {
     const { rows } = await this.#db.executeSql(
-      `SELECT l.store, l.at_once, (SELECT count(*) FROM ${JOBS}.job j WHERE j.name = '${tokenQueueOf('')}' || l.store AND j.state = 'active') AS held
+      `SELECT l.store, l.at_once, l.bytes_per_second, l.nodes, (SELECT count(*) FROM ${JOBS}.job j WHERE j.name = '${tokenQueueOf('')}' || l.store AND j.state = 'active') AS held
        FROM ${FLEET}.store_limit l ORDER BY l.store`,
     );
     return z
       .array(limitRow)
       .parse(rows)
-      .map(({ store, at_once: atOnce, held }) => ({ store, atOnce, held }));
+      .map(({ store, at_once: atOnce, bytes_per_second: bytesPerSecond, nodes, held }) => ({
+        store,
+        atOnce,
+        bytesPerSecond: bytesPerSecond ?? undefined,
+        nodes: nodes ?? undefined,
+        held,
+      }));
+  }
+
+  /** Asks for the segments once. @returns a function for the keys of those in which a node is. By the owner alone. */
+  async segments(): Promise<(node: string) => readonly string[]> {
+    const { rows } = await this.#db.executeSql(`SELECT store, nodes FROM ${FLEET}.store_limit WHERE nodes IS NOT NULL ORDER BY store`);
+    const all = z.array(segmentRow).parse(rows);
+    return (node) => all.filter(({ nodes }) => nodes.includes(node)).map(({ store }) => store);
   }
 
   /** Makes tokens that are missing, and removes those that should not be there and are not held. By the planner, each turn. */
   async heal(): Promise<void> {
     for (const queue of await this.#withoutLimit()) await unlessMissing(() => this.#boss.deleteQueue(queue));
-    for (const { store, atOnce } of await this.limits()) {
-      const queue = tokenQueueOf(store);
-      await this.#boss.createQueue(queue, {
-        retryLimit: RETRY_LIMIT,
-        retryDelay: 0,
-        heartbeatSeconds: this.#options.leaseSeconds,
-        expireInSeconds: this.#options.maxSeconds,
-        retentionSeconds: TEN_YEARS_SECONDS,
-      });
-      const ids = Array.from({ length: atOnce }, (_, index) => uuidOfName(NAMESPACE, JSON.stringify([store, index])));
-      const surplus = `DELETE FROM ${JOBS}.job WHERE name = $1 AND NOT (id = ANY($2::uuid[])) AND state <> 'active'`;
-      await this.#db.executeSql(surplus, [queue, ids]);
-      await this.#db.executeSql(`DELETE FROM ${JOBS}.job j WHERE name = $1 AND (state > 'active' OR ${IS_WRONG})`, [queue]);
-      await this.#boss.insert(
-        queue,
-        ids.map((id) => ({ id })),
-      );
+    for (const { store, atOnce, bytesPerSecond } of await this.limits()) {
+      const share =
+        bytesPerSecond === undefined ? {} : { bytesPerSecond: Math.max(1, Math.floor(bytesPerSecond / (atOnce + RESTORES_AT_ONCE))) };
+      await this.#healOne(store, atOnce, share);
+      await this.#healOne(keptForRestores(store), RESTORES_AT_ONCE, share);
     }
+  }
+
+  async #healOne(store: string, atOnce: number, share: z.infer<typeof tokenData>): Promise<void> {
+    const queue = tokenQueueOf(store);
+    await this.#boss.createQueue(queue, {
+      retryLimit: RETRY_LIMIT,
+      retryDelay: 0,
+      heartbeatSeconds: this.#options.leaseSeconds,
+      expireInSeconds: this.#options.maxSeconds,
+      retentionSeconds: TEN_YEARS_SECONDS,
+    });
+    const ids = Array.from({ length: atOnce }, (_, index) => uuidOfName(NAMESPACE, JSON.stringify([store, index])));
+    const surplus = `DELETE FROM ${JOBS}.job WHERE name = $1 AND NOT (id = ANY($2::uuid[])) AND state <> 'active'`;
+    await this.#db.executeSql(surplus, [queue, ids]);
+    await this.#db.executeSql(`DELETE FROM ${JOBS}.job j WHERE name = $1 AND (state > 'active' OR ${IS_WRONG})`, [queue]);
+    const changed = `UPDATE ${JOBS}.job SET data = $2::text::jsonb
+      WHERE name = $1 AND state < 'active' AND coalesce(data, '{}') IS DISTINCT FROM $2::text::jsonb`;
+    await this.#db.executeSql(changed, [queue, JSON.stringify(share)]);
+    await this.#boss.insert(
+      queue,
+      ids.map((id) => ({ id, data: share })),
+    );
   }
 
   /** Queues of tokens of stores that have no limit any more. */
   async #withoutLimit(): Promise<readonly string[]> {
     const { rows } = await this.#db.executeSql(
       `SELECT name FROM ${JOBS}.queue WHERE starts_with(name, '${tokenQueueOf('')}')
-         AND NOT EXISTS (SELECT FROM ${FLEET}.store_limit WHERE '${tokenQueueOf('')}' || store = name)`,
+         AND NOT EXISTS (SELECT FROM ${FLEET}.store_limit WHERE name IN ('${tokenQueueOf('')}' || store, '${tokenQueueOf('')}' || store || '${keptForRestores('')}'))`,
     );
     return z
       .array(queueRow)
@@ -121,15 +170,19 @@ export class StoreTokens {
   }
 
   /**
-   * Takes a token of each of these stores that has a limit.
+   * Takes a token of each of these stores that has a limit. For a restore, the one that is kept for that, if it is free.
    *
    * @returns the store that has none left; then none is held
    */
-  async take(stores: readonly string[]): Promise<{ readonly tokens: readonly Token[] } | { readonly full: string }> {
+  async take(
+    stores: readonly string[],
+    { isRestore = false }: { readonly isRestore?: boolean } = {},
+  ): Promise<{ readonly tokens: readonly Token[] } | { readonly full: string }> {
     const tokens: Token[] = [];
     // In one order: two agents that need the same stores do not hold one each and wait for the other.
     for (const store of stores.toSorted()) {
-      const [token, isLimited] = await this.#takeOne(store);
+      const [kept] = isRestore ? await this.#takeOne(keptForRestores(store)) : [];
+      const [token, isLimited] = kept === undefined ? await this.#takeOne(store) : [kept, true];
       if (token !== undefined) tokens.push(token);
       else if (isLimited) {
         for (const held of tokens) await this.release(held);
@@ -143,7 +196,7 @@ export class StoreTokens {
     const jobs = await unlessMissing(() => this.#boss.fetch(tokenQueueOf(store)));
     if (jobs === undefined) return [undefined, false];
     const [job] = jobs;
-    return [job && { store, id: job.id, retryCount: job.retryCount }, true];
+    return [job && { store, id: job.id, retryCount: job.retryCount, ...tokenData.parse(job.data) }, true];
   }
 
   /** Renews the lease of a token. @returns whether it was still held */

@@ -2,7 +2,7 @@ import type { Figure, Sample } from '@gantry/programs';
 import type { FleetStatus } from '../control/requests.ts';
 import { planHealth } from '../planner/health.ts';
 import { isExport, subjectKey } from '../planner/job.ts';
-import type { LastGood } from '../queue/records.ts';
+import type { FleetJob, LastGood } from '../queue/records.ts';
 import type { Selected } from '../queue/selected.ts';
 import { newestOf } from './newest.ts';
 import { waitingOf } from './waiting.ts';
@@ -31,19 +31,15 @@ export function figuresOf({ status, good, maxAges, now }: Measured): readonly Fi
       'Instances by the state of their newest export of the last two days.',
       counts(newest, ({ policy, state }) => ({ policy, state })),
     ),
-    figure(
-      'gantry_fleet_store_work',
-      'Stores of policies by the state of what followed the newest exports there: copies, or verification and retention.',
-      ofAll.filter((job) => !isExport(job)).map(({ policy, instance: store, state }) => one(1, { policy, store, state })),
-    ),
+    ...figuresOfWork(ofAll),
     figure(
       'gantry_fleet_running',
-      'Exports and work at stores that run on a node.',
+      'Exports, restores and work at stores that run on a node.',
       status.nodes.map((node) => one(status.jobs.filter((job) => job.node === node && job.state === 'running').length, { node })),
     ),
     figure(
       'gantry_fleet_waiting',
-      'Exports and work at stores that wait, by what for: their time, their next attempt, a store, a free place, or a node that is paused.',
+      'Exports, restores and work at stores that wait, by what for: their time, their next attempt, a store, a free place, or a node that is paused.',
       waiting.map(([kind, groups]) => one(groups.flatMap(({ jobs }) => jobs).length, { for: kind })),
     ),
     figure(
@@ -83,6 +79,25 @@ export function figuresOf({ status, good, maxAges, now }: Measured): readonly Fi
     ),
   ];
   return all.filter(({ samples }) => samples.length > 0);
+}
+
+/** Of what is done beside exports. */
+function figuresOfWork(newest: readonly FleetJob[]): readonly Figure[] {
+  return [
+    figure(
+      'gantry_fleet_store_work',
+      'Stores of policies by the state of what followed the newest exports there: copies, or verification and retention.',
+      newest.filter(({ work }) => work === 'store').map(({ policy, instance: store, state }) => one(1, { policy, store, state })),
+    ),
+    figure(
+      'gantry_fleet_restores',
+      'Instances by the state of their newest restore of the last two days.',
+      counts(
+        newest.filter(({ work }) => work === 'restore'),
+        ({ policy, state }) => ({ policy, state }),
+      ),
+    ),
+  ];
 }
 
 /** Of what policies select: an instance that was removed is not waited for. */

@@ -1,4 +1,5 @@
 import type { FleetStatus } from '../control/requests.ts';
+import { isSegment, limitedText } from '../queue/names.ts';
 import type { FleetJob } from '../queue/records.ts';
 
 /** What an export waits for: `time`: its own in the window; `attempt`: its next one; `place`: a free one on its node. */
@@ -34,7 +35,10 @@ function waitOf({ node, startAfter, output, attempts }: FleetJob, { paused, held
   if (paused.includes(node)) return { kind: 'paused', what: `${node} is paused` };
   const taken = output.waitsFor === undefined ? undefined : held.get(output.waitsFor);
   if (output.waitsFor !== undefined && taken !== undefined) {
-    return { kind: 'store', what: `the limit of the store ${output.waitsFor} (${taken} exports at once)` };
+    return {
+      kind: 'store',
+      what: `the limit of the ${isSegment(output.waitsFor) ? '' : 'store '}${limitedText(output.waitsFor)} (${taken} exports at once)`,
+    };
   }
   const isEarly = startAfter !== undefined && startAfter > now;
   if (isEarly && attempts === 0) return { kind: 'time', what: 'their times in the window' };

@@ -11,14 +11,22 @@ export function historyPage(instance: string, jobs: readonly FleetJob[], now: Da
     newestFirst.length === 0
       ? html`<h2>${instance}</h2>
           <p>The fleet has planned no export of it in the last ${KEEP_DAYS} days.</p>`
-      : html`${livePart('history', instance, html`${charts(newestFirst, now)} ${attempts(newestFirst)}`)}`;
+      : html`${livePart(
+          'history',
+          instance,
+          html`${charts(
+            newestFirst.filter(({ work }) => work !== 'restore'),
+            now,
+          )}
+          ${attempts(newestFirst)}`,
+        )}`;
   return page(`${instance}: Gantry fleet`, body, { isLive: true });
 }
 
 function attempts(jobs: readonly FleetJob[]): Html {
-  const rows = jobs.map(({ begin, state, node, policy, attempts: count, startedOn, endedOn, output }) => [
+  const rows = jobs.map(({ begin, work, state, node, policy, attempts: count, startedOn, endedOn, output }) => [
     begin === undefined ? text('asked for') : timeCell(begin),
-    html`<span class="${CLASSES[state]}">${state}</span>`,
+    html`<span class="${CLASSES[state]}">${work === 'restore' ? `restore: ${state}` : state}</span>`,
     timeCell(startedOn),
     text(startedOn === undefined || endedOn === undefined ? '–' : formatDuration(endedOn.getTime() - startedOn.getTime())),
     text(output.plainBytes === undefined ? '–' : formatBytes(output.plainBytes)),

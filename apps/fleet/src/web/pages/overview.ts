@@ -5,6 +5,7 @@ import type { FleetJob } from '../../queue/records.ts';
 import { failuresOf } from '../../view/failures.ts';
 import type { Measured } from '../../view/figures.ts';
 import { lateOf } from '../../view/late.ts';
+import { limitText } from '../../view/limits.ts';
 import { newestOf } from '../../view/newest.ts';
 import { waitingOf } from '../../view/waiting.ts';
 import { CLASSES, livePart, more, page, subjectLink, table, text, timeCell } from './layout.ts';
@@ -94,8 +95,8 @@ function waiting({ status, now }: Measured): Html {
     .slice(0, MAX_ROWS)
     .map(({ what, jobs }) => [text(what), text(String(jobs.length)), timeCell(jobs[0]?.startAfter), text(listOf(jobs.map(subjectText)))]);
   const columns = [{ heading: 'For' }, { heading: 'Exports', isNumber: true }, { heading: 'First (UTC)' }, { heading: 'Instances' }];
-  const limits = status.limits.map(({ store, held, atOnce }) => html`<li>${store}: ${held} of ${atOnce} exports at once</li>`);
-  const list = html`<p class="quiet">Limits of stores:</p>
+  const limits = status.limits.map((limit) => html`<li>${limitText(limit)}</li>`);
+  const list = html`<p class="quiet">Limits of stores and network segments:</p>
     <ul>
       ${limits}
     </ul>`;
@@ -156,7 +157,7 @@ function findings({ status }: Measured): Html {
 
 /** What followed exports at stores. */
 function stores(newest: readonly FleetJob[]): Html {
-  const found = newest.filter((job) => !isExport(job));
+  const found = newest.filter(({ work }) => work === 'store');
   if (found.length === 0) return html`<p>No store has a node that copies into it, verifies and prunes it.</p>`;
   const rows = found
     .slice(0, MAX_ROWS)
