@@ -124,7 +124,7 @@ export class FleetQueue implements AsyncDisposable {
             instance,
             work,
             since: since?.toISOString(),
-            stores: work === 'store' ? stores : [...(stores ?? []), ...segmentsOf(node)],
+            stores: work === 'store' ? stores : limitedBy(stores, segmentsOf(node)),
             window: { begin: window.begin.toISOString(), end: window.end.toISOString() },
           },
           priority,
@@ -140,7 +140,7 @@ export class FleetQueue implements AsyncDisposable {
     await this.#call(async () => {
       await this.#remember([{ id, node, policy, instance, begin: null, end: null }]);
       const asked = new Date().toISOString();
-      const limited = [...(stores ?? []), ...(await this.#tokens.segments())(node)];
+      const limited = limitedBy(stores, (await this.#tokens.segments())(node));
       await this.#boss.insert(queueOf(node), [{ id, data: { policy, instance, stores: limited, asked }, priority: ASKED_PRIORITY }]);
     });
   }
@@ -386,4 +386,9 @@ export class FleetQueue implements AsyncDisposable {
       throw queueFailure(error);
     }
   }
+}
+
+/** What may have a limit for a job; absent where nothing may. */
+function limitedBy(stores: readonly string[] | undefined, segments: readonly string[]): readonly string[] | undefined {
+  return segments.length === 0 ? stores : [...(stores ?? []), ...segments];
 }
