@@ -21,6 +21,8 @@ export interface LiveMoveBench extends AsyncDisposable {
 export interface LiveMoveResult {
   readonly rounds: readonly { readonly storedBytes: number; readonly durationMs: number }[];
   readonly downtimeMs: number;
+  /** From the start of the command to its end. */
+  readonly durationMs: number;
 }
 
 /** @param rate of the network, as `--limit-rate` takes it */
@@ -52,9 +54,11 @@ export async function openLiveMoveBench(diskBytes: number, rate: string): Promis
       const options = ['--live-rounds', String(rounds), '--snapshot', snapshot, '--snapshot-config', directory.file('snapshots.yaml')];
       const peer = ['--peer-program', program, '--limit-rate', rate, '--yes', '--json'];
       const call = ['move', directory.file('here.yaml'), server.address(''), '--to', directory.file('there.yaml'), ...options, ...peer];
+      const started = performance.now();
       const { stdout } = await execa(enter, [...more, ...COMMAND, ...call], { env: { GANTRY_STATE_DIR: directory.file('state') } });
+      const durationMs = performance.now() - started;
       await execa('cmp', [disks.file('here.img'), disks.file('there.img')]);
-      return resultOf(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? ''));
+      return { ...resultOf(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '')), durationMs };
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -66,7 +70,7 @@ export function cellsOf({ rounds, downtimeMs }: LiveMoveResult): readonly string
   return [String(rounds.length), sent.join('; '), seconds(downtimeMs)];
 }
 
-function resultOf(line: unknown): LiveMoveResult {
+function resultOf(line: unknown): Omit<LiveMoveResult, 'durationMs'> {
   const { rounds, downtimeMs }: { readonly rounds?: unknown; readonly downtimeMs?: unknown } = Object(line);
   if (!Array.isArray(rounds) || typeof downtimeMs !== 'number') throw new Error(`not the result of a live move: ${JSON.stringify(line)}`);
   return { rounds, downtimeMs };

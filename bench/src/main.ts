@@ -48,9 +48,8 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** Gantry among the others, not first or last: so that neither it nor the others profit from their place. */
 const everyContestant: readonly Contestant[] = [...PIPES, ...GANTRY, ...GANETI, ...ARCHIVERS, QEMU];
-const chosen = everyContestant.filter(
-  ({ name }) => values.peer === '' || name.startsWith('gantry') || values.peer.split(',').some((part) => name.includes(part)),
-);
+const chosen = (all: readonly Contestant[]): readonly Contestant[] =>
+  all.filter(({ name }) => values.peer === '' || name.startsWith('gantry') || values.peer.split(',').some((part) => name.includes(part)));
 
 await using directory = values.directory === undefined ? await makeTemporaryDirectory('gantry-bench-') : undefined;
 const path = directory?.path ?? values.directory ?? '';
@@ -66,7 +65,7 @@ if (groups.includes('tools')) {
     const disk = join(path, `${kind}.img`);
     say(`\n${kind}: ${DATA_SETS[kind]}`);
     const size = await makeDataSet(kind, bytes, disk);
-    const results = await runContest(chosen, { directory: path, disk, bytes: size, runs, withImports, say });
+    const results = await runContest(chosen(everyContestant), { directory: path, disk, bytes: size, runs, withImports, say });
     contests.push({ title: `${kind}, ${format(size)}`, key: kind, bytes: size, results });
     await execa('rm', [disk]);
   }
@@ -85,7 +84,7 @@ if (groups.includes('sealed')) {
     say(`\nwith encryption: ${kind}`);
     const disk = join(path, `${kind}.img`);
     const size = await makeDataSet(kind, bytes, disk);
-    const results = await runContest(SEALED, { directory: path, disk, bytes: size, runs, withImports, say });
+    const results = await runContest(chosen(SEALED), { directory: path, disk, bytes: size, runs, withImports, say });
     contests.push({ title: `${kind}, ${format(size)}, encrypted`, key: `sealed-${kind}`, bytes: size, results });
     await execa('rm', [disk]);
   }

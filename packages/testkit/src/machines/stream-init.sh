@@ -24,8 +24,11 @@ while :; do
     continue
   fi
   # 241 is prime to the sizes of regions: a place gets other bytes each time.
-  dd if=/random of=/dev/vda bs=64k count=16 "skip=$((n % 241))" "seek=$((n % REGION * 16))" oflag=direct conv=notrunc status=none ||
+  if ! dd if=/random of=/dev/vda bs=64k count=16 "skip=$((n % 241))" "seek=$((n % REGION * 16))" oflag=direct conv=notrunc status=none; then
     echo "failed $n"
+    usleep 1000000
+    continue
+  fi
   n=$((n + 1))
   echo "wrote $n"
 done
