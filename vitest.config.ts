@@ -81,8 +81,8 @@ export default defineConfig({
     expect: { poll: { timeout: 90_000 } },
     pool: 'forks',
     sequence: { sequencer: LongFilesFirst },
-    // Most tests wait for a script, a server or a machine: two more at once than there are processors keep these busy.
-    maxWorkers: Math.max(2, availableParallelism()) + 2,
+    // Most tests wait for a script, a server or a machine: one more at once than there are processors keeps these busy.
+    maxWorkers: Math.max(2, availableParallelism()) + 1,
     /*
      * Frames are memory outside of the heap. By default, V8 walks through the whole heap for each 64 MiB of it, and that of a test is large:
      * it was up to half of the processor time of what exports disks.

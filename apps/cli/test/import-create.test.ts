@@ -78,6 +78,12 @@ test('with --to, --disk N=PATH gives a disk another path, and --disk N still cho
   expect(outcome, outcome.stderr).toMatchObject({ exitCode: 0 });
   expect(await readFile(bench.file('other.img'))).toEqual(await readFile(bench.file('disks', 'one.img')));
   expect(await bench.gantry('import', bench.store, 'one.example.com', '--to', file, '--disk', '1')).toMatchObject({
+    exitCode: 5,
+    stderr: expect.stringContaining('one.example.com has no disk 1: its disks are numbered from 0, and it has 1 [DISK_UNKNOWN]'),
+  });
+  const wider = await bench.describeInstance('wider.example.com', { disks: ['other.img', 'more.img'] });
+  await writeFile(bench.file('more.img'), '');
+  expect(await bench.gantry('import', bench.store, 'one.example.com', '--to', wider, '--disk', '1', '--yes')).toMatchObject({
     exitCode: 7,
     stderr: expect.stringContaining('has no dump of disk 1'),
   });

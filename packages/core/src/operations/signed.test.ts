@@ -5,7 +5,7 @@ import { MemoryStore } from '@gantry/transport/testing';
 import { execa } from 'execa';
 import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import type { OperationBench } from '../../test/operation-bench.ts';
 import { DISK_BYTES, makeOperationBench } from '../../test/operation-bench.ts';
@@ -720,6 +720,7 @@ describe('verifying a store against allowed signers', () => {
     const { reference } = await makeSigned(bench);
     const others = await allow('others', [['host2.example.com', stranger]]);
     const request = { store: bench.store, stateDirectory: keys.file('others-state') };
+    await mkdir(keys.file('scratch'));
     for (const more of [{}, { rehearseIn: keys.file('scratch') }]) {
       const found = await verifyStore({ ...request, ...more, allowedSigners: others });
       expect(found).toMatchObject({ refused: 1, exports: [{ reference, code: 'SIGNATURE_INVALID' }] });
