@@ -109,8 +109,8 @@ async function startAgent(fields: Partial<AgentOptions> = {}): Promise<() => Pro
 }
 
 /** As if nobody had renewed the lease of a job for an hour. */
-async function endLease(instance: string): Promise<void> {
-  await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h', retry_delay = 0 WHERE id = '${job(instance).id}'`);
+async function endLease(id: string): Promise<void> {
+  await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h', retry_delay = 0 WHERE id = '${id}'`);
   await sql('UPDATE gantry_jobs.queue SET monitor_on = NULL, monitor_claim_on = NULL');
   await queue.supervise();
 }
@@ -166,9 +166,12 @@ describe('a restore', () => {
   const RESULT = { type: 'result', operation: 'import', reference: 'web1@1', instance: 'web1', plainBytes: 5, dryRun: false };
   const order = { store: 'vault', export: 'web1@1', to: 'cluster:web1', createDisks: true };
 
-  async function restore(fields: Partial<RestoreOrder> = {}): Promise<void> {
+  /** @returns the id of its job */
+  async function restore(fields: Partial<RestoreOrder> = {}): Promise<string> {
     await writeFile(home.file('web1@1.print'), JSON.stringify(RESULT));
-    await queue.restore({ id: randomUUID(), node, policy: 'nightly', instance: 'web1', order: { ...order, ...fields } });
+    const id = randomUUID();
+    await queue.restore({ id, node, policy: 'nightly', instance: 'web1', order: { ...order, ...fields } });
+    return id;
   }
 
   test('waits for no export, overwrites only if its user says so, and never gets consent from elsewhere', async () => {
@@ -200,6 +203,29 @@ describe('a restore', () => {
       expect(jobData.safeParse({ ...WINDOWED, work: 'restore', restore: { ...order, ...fields } }).success).toBe(false);
     expect(jobData.safeParse({ ...WINDOWED, work: 'restore', restore: order }).success).toBe(true);
     expect(jobData.safeParse({ ...WINDOWED, work: 'restore' }).success).toBe(false);
+  });
+
+  test('that failed while its node was cut off has failed, with its cause, as has an export that must not be made again', async () => {
+    const goOn = [await gantry.hold('web1@1'), await gantry.hold('moved')];
+    await queue.add([job('moved')]);
+    const id = await restore({ yes: true });
+    await prints('web1@1', 'DISK_IO');
+    await prints('moved', 'MOVE_UNDECIDED');
+    const stop = await startAgent();
+    await expect.poll(() => notes.filter((note) => note.includes('started')).length, PATIENTLY).toBe(2);
+    await stop();
+    let isAway = true;
+    await startAgent({
+      openQueue: () => (isAway ? Promise.reject(new GantryError('QUEUE_UNAVAILABLE', { message: 'it is away' })) : Promise.resolve(queue)),
+    });
+    for (const each of goOn) await each();
+    for (const each of [id, job('moved').id]) await expect.poll(() => readFile(ledgerFile(each), 'utf8'), PATIENTLY).toContain('"verdict"');
+    for (const each of [id, job('moved').id]) await endLease(each);
+    expect([(await found('web1'))?.state, (await found('moved'))?.state]).toEqual(['failed', 'waiting']);
+    isAway = false;
+    await expect.poll(async () => (await found('web1'))?.output.code, PATIENTLY).toBe('DISK_IO');
+    expect(await until('moved', 'failed')).toMatchObject({ output: { code: 'MOVE_UNDECIDED' } });
+    expect([await gantry.starts('web1@1'), await gantry.starts('moved')]).toEqual([1, 1]);
   });
 
   const WINDOWED = { policy: 'nightly', instance: 'web1', window: { begin: BEGIN.toISOString(), end: END.toISOString() } };
@@ -342,12 +368,12 @@ test('a job that is cancelled asks its export to end, once', async () => {
   await expect.poll(renewals, PATIENTLY).toBeGreaterThan(before + 2);
   expect(await terms()).toBe('TERM\n');
   await goOn();
-  await expect.poll(() => readFile(ledgerFile('web1'), 'utf8').catch(() => 'removed'), PATIENTLY).toBe('removed');
+  await expect.poll(() => readFile(ledgerFile(job('web1').id), 'utf8').catch(() => 'removed'), PATIENTLY).toBe('removed');
   expect(await found('web1')).toMatchObject({ state: 'cancelled' });
 });
 
-function ledgerFile(instance: string): string {
-  return home.file('state', 'fleet', 'ledger', `${job(instance).id}.json`);
+function ledgerFile(id: string): string {
+  return home.file('state', 'fleet', 'ledger', `${id}.json`);
 }
 
 describe('a ledger that cannot be written', () => {
@@ -363,7 +389,7 @@ describe('a ledger that cannot be written', () => {
     await queue.add([job('web1')]);
     await startAgent();
     await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
-    await block(ledgerFile('web1'));
+    await block(ledgerFile(job('web1').id));
     await goOn();
     expect(await until('web1', 'done')).toMatchObject({ output: { reference: 'web1@1' } });
     expect(notes).toContainEqual(expect.stringMatching(/cannot write the ledger.*\[STATE_UNUSABLE\]/));
@@ -372,7 +398,7 @@ describe('a ledger that cannot be written', () => {
   test('when one is to begin has it wait, without an attempt less, until it can be written', async () => {
     const ledger = await Ledger.open(home.file('state'), () => undefined);
     await ledger[Symbol.asyncDispose]();
-    const unblock = [await block(ledgerFile('web1')), await block(home.file('state', 'fleet', 'ledger', 'probe'))];
+    const unblock = [await block(ledgerFile(job('web1').id)), await block(home.file('state', 'fleet', 'ledger', 'probe'))];
     await queue.add([job('web1')]);
     await startAgent();
     await expect.poll(async () => (await found('web1'))?.output.code, PATIENTLY).toBe('STATE_UNUSABLE');
@@ -409,7 +435,7 @@ describe('an agent that is gone', () => {
     const stop = await startAgent();
     await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
     await stop();
-    await endLease('web1');
+    await endLease(job('web1').id);
     expect(await found('web1')).toMatchObject({ state: 'waiting' });
     await startAgent();
     await expect.poll(() => notes.some((note) => note.includes('still runs, and counts')), PATIENTLY).toBe(true);
@@ -425,7 +451,7 @@ describe('an agent that is gone', () => {
     await queue.add([job('web1'), job('web2')]);
     await startAgent({ parallel: 2 });
     await expect.poll(() => notes.filter((note) => note.includes('started')).length, PATIENTLY).toBe(2);
-    await endLease('web1');
+    await endLease(job('web1').id);
     await expect.poll(async () => await found('web1'), PATIENTLY).toMatchObject({ state: 'running', attempts: 2 });
     // And how fast it is, as that of the other one.
     await expect.poll(async () => (await found('web1'))?.output.progress?.readBytes, PATIENTLY).toBeGreaterThan(0);
@@ -445,7 +471,7 @@ describe('an agent that is gone', () => {
     await startAgent({ openQueue: () => Promise.resolve(watched) });
     await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
     for (let times = 1; times < 6; times += 1) {
-      await endLease('web1');
+      await endLease(job('web1').id);
       await expect.poll(isKept, PATIENTLY).toBe(times);
     }
     await goOn();
@@ -460,7 +486,7 @@ describe('an agent that is gone', () => {
     await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
     await stop();
     await sql(`UPDATE gantry_jobs.job SET retry_limit = 0 WHERE id = '${job('web1').id}'`);
-    await endLease('web1');
+    await endLease(job('web1').id);
     expect(await found('web1')).toMatchObject({ state: 'failed' });
     await startAgent();
     await until('web1', 'running');
@@ -480,10 +506,10 @@ describe('an agent that is gone', () => {
       openQueue: () => (isAway ? Promise.reject(new GantryError('QUEUE_UNAVAILABLE', { message: 'it is away' })) : Promise.resolve(queue)),
     });
     await goOn();
-    const file = ledgerFile('web1');
+    const file = ledgerFile(job('web1').id);
     await expect.poll(() => readFile(file, 'utf8'), PATIENTLY).toContain('web1@1');
     expect(notes.filter((note) => note.includes('it is away'))).toHaveLength(1);
-    await endLease('web1');
+    await endLease(job('web1').id);
     isAway = false;
     expect(await until('web1', 'done')).toMatchObject({ attempts: 2, output: { reference: 'web1@1' } });
     expect(await gantry.starts('web1')).toBe(1);
@@ -497,10 +523,10 @@ describe('an agent that is gone', () => {
     const stop = await startAgent();
     await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
     await stop();
-    const entry: unknown = JSON.parse(await readFile(ledgerFile('web1'), 'utf8'));
+    const entry: unknown = JSON.parse(await readFile(ledgerFile(job('web1').id), 'utf8'));
     expect(entry).toMatchObject({ process: { pid: expect.any(Number) } });
     await writeFile(
-      ledgerFile('web1'),
+      ledgerFile(job('web1').id),
       JSON.stringify(entry, (key, value: unknown) => (key === 'process' ? undefined : value)),
     );
     await startAgent();

@@ -137,9 +137,9 @@ export class Agent {
     }
   }
 
-  /** A job, the lease of which has ended, gets a good result that is there, before it is handed out again. */
+  /** A job, the lease of which has ended, gets a result that no other attempt is to follow, before it is handed out again. */
   async #reportAgain(queue: FleetQueue, entry: LedgerEntry, verdict: Verdict): Promise<boolean> {
-    if (verdict.next !== 'complete') return false;
+    if (verdict.next === 'retry') return false;
     const retryCount = await queue.takeAgain(entry);
     return retryCount !== undefined && (await report(queue, { ...entry, retryCount }, verdict));
   }
@@ -260,7 +260,7 @@ export class Agent {
       started = await startExport({ command: [...command, ...argumentsOf(entry.data, new Date())], env, ...ledger.outputs(entry.id) });
     } catch (error) {
       const reason = errorText(error);
-      await this.#note({ ...entry, verdict: notStarted(`cannot start ${command[0] ?? 'gantry'}: ${reason}`) });
+      await this.#note({ ...entry, verdict: notStarted(`cannot start ${command[0] ?? 'gantry'}: ${reason}`, entry.data) });
       return;
     }
     await this.#note({ ...entry, process: started.identity });
@@ -279,7 +279,7 @@ export class Agent {
     const found = await findExport(ledger.outputs(entry.id).out);
     if (found === undefined) {
       // Its tokens are left to the end of their leases: the export may run.
-      await this.#note({ ...entry, tokens: undefined, verdict: notFollowed() });
+      await this.#note({ ...entry, tokens: undefined, verdict: notFollowed(entry.data) });
       return;
     }
     await this.#note({ ...entry, process: found });

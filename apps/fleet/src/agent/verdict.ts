@@ -140,12 +140,16 @@ const FINAL_KINDS = /^(?:CONFIGURATION_|INSTANCE_FILE_|INSTANCE_INVALID|OS_)/;
  * @param errors the end of what it wrote to standard error
  */
 export function verdictOf(line: LastLine | undefined, data: JobData, now: Date, errors = ''): Verdict {
-  const verdict = judge(line, data, now, errors);
-  return data.work === 'restore' ? onlyIfBusy(verdict) : verdict;
+  return asWork(data, judge(line, data, now, errors));
 }
 
-function judge(line: LastLine | undefined, { policy, window, work }: JobData, now: Date, errors: string): Verdict {
-  const what = work === 'restore' ? 'the restore' : 'the export';
+function whatIs({ work }: JobData): string {
+  return work === 'restore' ? 'the restore' : 'the export';
+}
+
+function judge(line: LastLine | undefined, data: JobData, now: Date, errors: string): Verdict {
+  const { policy, window, work } = data;
+  const what = whatIs(data);
   if (line === undefined) {
     const said = errors.trimEnd().split('\n').at(-1) ?? '';
     return failed('KILLED', `${what} was killed, or the host went down${said === '' ? '' : `; it said last: ${said}`}`);
@@ -176,9 +180,9 @@ function judge(line: LastLine | undefined, { policy, window, work }: JobData, no
 type RunLine = Extract<LastLine, { readonly policies: unknown }>['policies'][number];
 
 /** A restore is tried again only where nothing was written: what its user does meanwhile is not overwritten by another attempt. */
-function onlyIfBusy(verdict: Verdict): Verdict {
+function asWork({ work }: JobData, verdict: Verdict): Verdict {
   const { output } = verdict;
-  if (output.code === undefined || output.code === 'BUSY') return verdict;
+  if (work !== 'restore' || output.code === undefined || output.code === 'BUSY') return verdict;
   // Its planner is the user: that the disks are on another node is a failure.
   return { next: 'reject', output: { ...output, outcome: 'failed' } };
 }
@@ -216,13 +220,13 @@ function isEarlier(reference: string | undefined, begin: Date): boolean {
 }
 
 /** What becomes of a job whose export could not be started. */
-export function notStarted(message: string): Verdict {
-  return failed('PLATFORM', message);
+export function notStarted(message: string, data: JobData): Verdict {
+  return asWork(data, failed('PLATFORM', message));
 }
 
 /** What becomes of a job whose agent was killed before it had noted the process of the export. */
-export function notFollowed(): Verdict {
-  return failed('KILLED', 'the agent was killed while it started the export: nothing says whether that runs');
+export function notFollowed(data: JobData): Verdict {
+  return asWork(data, failed('KILLED', `the agent was killed while it started ${whatIs(data)}: nothing says whether that runs`));
 }
 
 /** The window is over, or the clock of this host is behind that of the planner. */

@@ -145,7 +145,10 @@ export class FleetQueue implements AsyncDisposable {
     });
   }
 
-  /** Puts a restore into the queue of a node, before all exports. One that did not begin within a day is not started any more. */
+  /**
+   * Puts a restore into the queue of a node, before all exports. One that did not begin within a day is not started any more, and one whose
+   * lease ends has failed: another attempt could overwrite what somebody did meanwhile. To be given back costs it nothing, as it does others.
+   */
   async restore({ id, node, policy, instance, order }: AskedRestore): Promise<void> {
     await this.#call(async () => {
       const work = 'restore';
@@ -154,7 +157,7 @@ export class FleetQueue implements AsyncDisposable {
       const window = { begin: new Date(now).toISOString(), end: new Date(now + DAY_MS).toISOString() };
       const stores = [order.store, ...(await this.#tokens.segments())(node)];
       const data: JobData = { policy, instance, work, restore: order, stores, window };
-      await this.#boss.insert(queueOf(node), [{ id, data, priority: RESTORE_PRIORITY }]);
+      await this.#boss.insert(queueOf(node), [{ id, data, priority: RESTORE_PRIORITY, retryLimit: 0 }]);
     });
   }
 
