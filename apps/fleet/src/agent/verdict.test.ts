@@ -94,10 +94,9 @@ describe('a restore', () => {
     expect(verdict(true)).toMatchObject({ output: { message: 'dry run: would overwrite /dev/vg/web1, create /dev/vg/web2 of web1' } });
   });
 
-  test('is tried again only if it found something busy: another attempt could overwrite what its user did meanwhile', () => {
+  test('is never tried again: another attempt could overwrite what its user did meanwhile', () => {
     const verdict = (code: string): Verdict => verdictOf({ type: 'error', code, message: 'why' }, RESTORE, NOW);
-    expect(verdict('BUSY')).toMatchObject({ next: 'retry', costsAttempt: false });
-    for (const code of ['STORE_UNAVAILABLE', 'CONFIRM_NEEDED', 'INSTANCE_ELSEWHERE'])
+    for (const code of ['BUSY', 'STORE_UNAVAILABLE', 'CONFIRM_NEEDED', 'INSTANCE_ELSEWHERE'])
       expect(verdict(code)).toMatchObject({ next: 'reject', output: { outcome: 'failed', code } });
     expect(verdictOf(undefined, RESTORE, NOW)).toMatchObject({ next: 'reject', output: { code: 'KILLED' } });
   });

@@ -179,10 +179,13 @@ function judge(line: LastLine | undefined, data: JobData, now: Date, errors: str
 
 type RunLine = Extract<LastLine, { readonly policies: unknown }>['policies'][number];
 
-/** A restore is tried again only where nothing was written: what its user does meanwhile is not overwritten by another attempt. */
+/**
+ * A restore is never tried again, not even one that found its disks in use: it would overwrite them as soon as somebody stops the guest. And
+ * before it found that of one disk, it may have written to another one.
+ */
 function asWork({ work }: JobData, verdict: Verdict): Verdict {
   const { output } = verdict;
-  if (work !== 'restore' || output.code === undefined || output.code === 'BUSY') return verdict;
+  if (work !== 'restore' || output.code === undefined) return verdict;
   // Its planner is the user: that the disks are on another node is a failure.
   return { next: 'reject', output: { ...output, outcome: 'failed' } };
 }
