@@ -495,6 +495,30 @@ describe('an agent that is gone', () => {
     expect(await gantry.starts('web1')).toBe(1);
   });
 
+  test('for longer than the lease of its last attempt does not take an export that still runs for one that was asked for since', async () => {
+    const goOn = await gantry.hold('web1');
+    await queue.add([job('web1')]);
+    const stop = await startAgent();
+    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
+    await stop();
+    await sql(`UPDATE gantry_jobs.job SET retry_limit = 0 WHERE id = '${job('web1').id}'`);
+    await endLease(job('web1').id);
+    expect(await queue.redrive(job('web1'))).toBe(true);
+    await startAgent();
+    const message = 'an export of it from before it was asked for still runs';
+    await expect.poll(async () => (await found('web1'))?.output.message, PATIENTLY).toBe(message);
+    expect(await gantry.starts('web1')).toBe(1);
+    await goOn();
+    await rm(home.file('web1.hold'));
+    const stateAtOnce = async (): Promise<FleetJob['state'] | undefined> => {
+      await sql(`UPDATE gantry_jobs.job SET start_after = now() WHERE state = 'retry' AND id = '${job('web1').id}'`);
+      return (await found('web1'))?.state;
+    };
+    await expect.poll(stateAtOnce, PATIENTLY).toBe('done');
+    expect(await gantry.starts('web1')).toBe(2);
+    expect(await readFile(home.file('web1.started'), 'utf8')).toMatch(/--skip-newer \d+s --quiet --json\n$/);
+  });
+
   test('leaves a result that the queue has not got; it waits while the queue is away, and the next attempt gets it', async () => {
     const goOn = await gantry.hold('web1');
     await queue.add([job('web1')]);

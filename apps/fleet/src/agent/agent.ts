@@ -34,7 +34,7 @@ export interface AgentOptions {
 
 /** Beside exports. */
 const RESTORES_AT_ONCE = 1;
-/** How soon a job looks again whether a store that has a limit takes its export. */
+/** How soon a job looks again whether its export can begin now: whether a store that has a limit takes it, for example. */
 const FULL_DELAY_SECONDS = 30;
 /** An export that this agent follows, and how far it was when it was looked at last. */
 interface Followed extends ExportProcess {
@@ -209,6 +209,12 @@ export class Agent {
     const known = ledger.get(attempt.id);
     const { id, node, retryCount, data } = attempt;
     if (known !== undefined && (known.verdict !== undefined || this.#running.has(id))) {
+      if (known.data.asked !== data.asked) {
+        // It was redriven: what began before that is followed to its end, and is not the export that was asked for.
+        const output = { code: 'BUSY', message: 'an export of it from before it was asked for still runs' };
+        await queue.giveBack(attempt, { output, delaySeconds: FULL_DELAY_SECONDS, costsAttempt: false });
+        return;
+      }
       note(`${describe(data)}: an earlier attempt of it ${known.verdict === undefined ? 'still runs' : 'has ended'}, and counts`);
       await this.#note({ ...known, retryCount });
       await queue.costsNothing(attempt);

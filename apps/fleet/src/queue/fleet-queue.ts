@@ -280,19 +280,21 @@ export class FleetQueue implements AsyncDisposable {
   /**
    * Takes a job again whose lease has ended, before it is handed out: its export runs, or has ended, on its node. That costs none of the
    * attempts that it has, and its export began when it did; but what began a day ago would be given up at once by pg-boss. A job that has
-   * failed because the lease of its last attempt ended is taken again by who had that attempt.
+   * failed because the lease of its last attempt ended is taken again by who had that attempt. One that was redriven meanwhile asks for a
+   * newer export.
    *
-   * @returns the number of its new attempt; undefined if it does not wait
+   * @returns the number of its new attempt; undefined if it does not wait, or not for this export
    */
-  async takeAgain({ id, node, retryCount }: Omit<Attempt, 'data'>): Promise<number | undefined> {
+  async takeAgain({ id, node, retryCount, data }: Attempt): Promise<number | undefined> {
     // Otherwise as pg-boss hands it out.
     const sql = `UPDATE ${JOBS}.job SET state = 'active', heartbeat_on = ${JOBS}.job_now(), completed_on = NULL,
         started_on = CASE WHEN started_on > ${JOBS}.job_now() - expire_seconds * interval '1s' THEN started_on ELSE ${JOBS}.job_now() END,
         retry_count = CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END,
         retry_limit = CASE WHEN started_on IS NULL THEN retry_limit ELSE retry_limit + 1 END
       WHERE name = $1 AND id = $2 AND (state < 'active' OR (state = 'failed' AND retry_count = $3 AND ${LEASE_ENDED}))
+        AND data->>'asked' IS NOT DISTINCT FROM $4::text
       RETURNING retry_count`;
-    const [row] = await this.#rows(z.object({ retry_count: z.number() }), sql, [queueOf(node), id, retryCount]);
+    const [row] = await this.#rows(z.object({ retry_count: z.number() }), sql, [queueOf(node), id, retryCount, data.asked ?? null]);
     return row?.retry_count;
   }
 
