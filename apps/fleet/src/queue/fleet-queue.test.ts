@@ -566,11 +566,18 @@ describe('on PostgreSQL', () => {
         hint: expect.stringContaining('gantry-fleet init'),
       });
       await client.query('UPDATE gantry_fleet.version SET version = 99');
+      const newer = { code: 'QUEUE_UNUSABLE', message: expect.stringContaining('99') };
+      await expect(openPostgres({ url: server.url('owner'), warn })).rejects.toMatchObject(newer);
+      await expect(initPostgres({ url: server.url('owner'), warn }, [])).rejects.toMatchObject(newer);
+      // The first one, of which agents took everything for an export.
+      await client.query('UPDATE gantry_fleet.version SET version = 1');
       await expect(openPostgres({ url: server.url('owner'), warn })).rejects.toMatchObject({
         code: 'QUEUE_UNUSABLE',
-        message: expect.stringContaining('99'),
+        hint: expect.stringContaining('gantry-fleet init'),
       });
-      await client.query('UPDATE gantry_fleet.version SET version = 1');
+      await initPostgres({ url: server.url('owner'), warn }, []);
+      await using again = await openPostgres({ url: server.url('owner'), warn });
+      expect(await again.nodes()).toEqual(['n1', 'n2', 'n3']);
     } finally {
       await client.end();
     }

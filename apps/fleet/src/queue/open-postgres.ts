@@ -121,7 +121,9 @@ function assertVersion(rows: readonly unknown[]): void {
   const version = z.object({ version: z.number() }).parse(rows[0]).version;
   if (version === FLEET_VERSION) return;
   const message = `the tables of the fleet have version ${version}, and this gantry-fleet needs ${FLEET_VERSION}`;
-  throw new GantryError('QUEUE_UNUSABLE', { message, hint: 'Use the same version of Gantry on all nodes.' });
+  const isOlder = version < FLEET_VERSION;
+  const hint = isOlder ? 'Run gantry-fleet init again, as the owner of the database.' : 'Use the same version of Gantry on all nodes.';
+  throw new GantryError('QUEUE_UNUSABLE', { message, hint });
 }
 
 /** @throws GantryError `USAGE`; the address is shown without what may be a password */

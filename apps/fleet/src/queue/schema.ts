@@ -11,8 +11,11 @@ import {
 /** The longest output of an attempt, as text, that a node may write, and that is read. */
 export const MAX_OUTPUT_BYTES: number = 64 * 1024;
 
-/** The version of the tables of {@link FLEET_TABLES}. */
-export const FLEET_VERSION = 1;
+/**
+ * The version of the tables of {@link FLEET_TABLES}, and of what agents find in jobs. Counted up when an agent or a planner of an earlier one
+ * would fail with the tables, or take a job for another: 2 has work other than exports, which an agent of version 1 would export.
+ */
+export const FLEET_VERSION = 2;
 
 /** One lock for all who make or change tables. */
 const LOCK = `SELECT pg_advisory_xact_lock(hashtext('${FLEET}'));`;
@@ -26,6 +29,7 @@ export const FLEET_TABLES: string = `
   CREATE SCHEMA IF NOT EXISTS ${FLEET};
   CREATE TABLE IF NOT EXISTS ${FLEET}.version (version int NOT NULL);
   INSERT INTO ${FLEET}.version SELECT ${FLEET_VERSION} WHERE NOT EXISTS (SELECT FROM ${FLEET}.version);
+  UPDATE ${FLEET}.version SET version = ${FLEET_VERSION} WHERE version < ${FLEET_VERSION};
   CREATE TABLE IF NOT EXISTS ${FLEET}.node (
     name text PRIMARY KEY,
     added_on timestamptz NOT NULL DEFAULT now()
