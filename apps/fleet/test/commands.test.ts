@@ -240,7 +240,8 @@ describe('on one machine', () => {
     expect(await json(...restore)).toMatchObject({ operation: 'restore', node: 'n1', instance: 'web2', order: { store: 'first' } });
     await fleet('resume');
     await expect.poll(second.said, PATIENTLY).toContain('restore web2 (policy nightly): done');
-    expect((await fleet('status')).stdout).toMatch(/restore web2 +n1 +done +1 +\S+ +web2@/);
+    const wouldOverwrite = /dry run of restore web2 +n1 +done +1 +\S+ +web2@\S+: dry run: would overwrite \S*web2\.img of web2$/m;
+    expect((await fleet('status')).stdout).toMatch(wouldOverwrite);
     await expect.poll(() => exportsOf('web1'), PATIENTLY).toHaveLength(2);
     expect(await exportsOf('web2')).toHaveLength(1);
   });

@@ -347,8 +347,8 @@ async function report(queue: FleetQueue, entry: LedgerEntry, verdict: Verdict): 
   }
 }
 
-function describe({ policy, instance, work }: JobData): string {
-  return `${subjectText({ instance, work })} (policy ${policy})`;
+function describe({ policy, instance, work, restore }: JobData): string {
+  return `${subjectText({ instance, work, dryRun: restore?.dryRun })} (policy ${policy})`;
 }
 
 function reasonOf({ output: { code, message } }: Verdict): string {

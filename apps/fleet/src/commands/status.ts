@@ -1,6 +1,7 @@
 import { formatTable } from '@gantry/programs';
 import type { Context } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
+import type { AttemptOutput } from '../queue/form.ts';
 import type { FleetJob } from '../queue/records.ts';
 import { subjectText } from '../planner/job.ts';
 import { limitText } from '../view/limits.ts';
@@ -29,6 +30,11 @@ const HEADINGS = ['POLICY', 'INSTANCE', 'NODE', 'STATE', 'ATTEMPTS', 'SINCE', 'R
 function rowOf(job: FleetJob): readonly string[] {
   const { policy, node, state, attempts, startAfter, startedOn, endedOn, output } = job;
   const since = state === 'waiting' ? startAfter : (endedOn ?? startedOn);
-  const result = output.reference ?? (output.code === undefined ? (output.message ?? '-') : `${output.code}: ${output.message ?? ''}`);
-  return [policy, subjectText(job), node, state, String(attempts), since?.toISOString() ?? '-', result];
+  return [policy, subjectText(job), node, state, String(attempts), since?.toISOString() ?? '-', resultOf(output)];
+}
+
+/** Of a restore, the disks that it would overwrite too: who consents to that has seen them here. */
+function resultOf({ code, reference, message = '' }: AttemptOutput): string {
+  if (code !== undefined) return `${code}: ${message}`;
+  return [reference ?? '', message].filter((part) => part !== '').join(': ') || '-';
 }

@@ -70,6 +70,7 @@ export const fleetJobs: z.ZodType<readonly FleetJob[]> = z.array(
     policy: z.string(),
     instance: z.string(),
     work: z.enum(['store', 'restore']).optional(),
+    dryRun: z.boolean().optional(),
     begin: date.optional(),
     end: date.optional(),
     state: z.enum(['waiting', 'running', 'done', 'failed', 'cancelled', 'left', 'elsewhere', 'lost']),

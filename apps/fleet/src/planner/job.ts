@@ -18,6 +18,8 @@ export interface Subject {
   readonly instance: string;
   /** Absent: it is exported. */
   readonly work?: Work | undefined;
+  /** Of a restore: it only says what it would overwrite. */
+  readonly dryRun?: boolean | undefined;
 }
 
 /** The export of an instance in one occurrence of its policy's window, or work at a store after one. */
@@ -59,8 +61,9 @@ export function startIn({ begin, end }: Occurrence, subject: Subject, spread: nu
 }
 
 /** A text that no other subject has. */
-export function subjectKey({ policy, instance, work }: Subject): string {
-  return JSON.stringify(work === undefined ? [policy, instance] : [policy, instance, work]);
+export function subjectKey({ policy, instance, work, dryRun }: Subject): string {
+  if (work === undefined) return JSON.stringify([policy, instance]);
+  return JSON.stringify([policy, instance, work, ...(dryRun === true ? ['dry run'] : [])]);
 }
 
 /** Whether an instance is exported, rather than something done beside exports. */
@@ -69,8 +72,9 @@ export function isExport({ work }: Pick<Subject, 'work'>): boolean {
 }
 
 /** A subject in words, without its policy. */
-export function subjectText({ instance, work }: Pick<Subject, 'instance' | 'work'>): string {
-  return work === undefined ? instance : `${work} ${instance}`;
+export function subjectText({ instance, work, dryRun }: Pick<Subject, 'instance' | 'work' | 'dryRun'>): string {
+  if (work === undefined) return instance;
+  return `${dryRun === true ? 'dry run of ' : ''}${work} ${instance}`;
 }
 
 /** That of work at stores: exports come first. */

@@ -401,6 +401,7 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     const { id } = job('restored');
     await queue.add([job('urgent', 'n1', { priority: 10_000_000 })]);
     await queue.restore({ id, node: 'n1', policy: 'nightly', instance: 'web1', order });
+    expect((await found('web1')).find((each) => each.id === id)).toMatchObject({ work: 'restore', dryRun: true });
     const data = { work: 'restore', restore: order, stores: ['vault'] };
     expect(await asNode.take('n1', 9, 1_000_000_000)).toMatchObject([{ id, data }]);
     expect((await asNode.take('n1', 9)).map(({ data: { instance } }) => instance)).toContain('urgent');

@@ -152,7 +152,7 @@ export class FleetQueue implements AsyncDisposable {
   async restore({ id, node, policy, instance, order }: AskedRestore): Promise<void> {
     await this.#call(async () => {
       const work = 'restore';
-      await this.#remember([{ id, node, policy, instance, work, begin: null, end: null }]);
+      await this.#remember([{ id, node, policy, instance, work, dry_run: order.dryRun, begin: null, end: null }]);
       const now = Date.now();
       const window = { begin: new Date(now).toISOString(), end: new Date(now + DAY_MS).toISOString() };
       const stores = [order.store, ...(await this.#tokens.segments())(node)];
@@ -164,9 +164,9 @@ export class FleetQueue implements AsyncDisposable {
   /** Written before the job is: one that is in no queue then is put there again. */
   async #remember(jobs: readonly Readonly<Record<string, unknown>>[]): Promise<void> {
     await this.#db.executeSql(
-      `INSERT INTO ${FLEET}.planned (id, node, policy, instance, work, window_begin, window_end)
-       SELECT id, node, policy, instance, work, "begin", "end" FROM json_to_recordset($1::text::json)
-         AS x (id uuid, node text, policy text, instance text, work text, "begin" timestamptz, "end" timestamptz)
+      `INSERT INTO ${FLEET}.planned (id, node, policy, instance, work, dry_run, window_begin, window_end)
+       SELECT id, node, policy, instance, work, coalesce(dry_run, false), "begin", "end" FROM json_to_recordset($1::text::json)
+         AS x (id uuid, node text, policy text, instance text, work text, dry_run boolean, "begin" timestamptz, "end" timestamptz)
        ON CONFLICT (id, node) DO UPDATE SET dropped = false`,
       [JSON.stringify(jobs)],
     );

@@ -38,6 +38,7 @@ const knownRow = z.object({
   policy: z.string(),
   instance: z.string(),
   work,
+  dry_run: z.boolean(),
   window_begin: date,
   window_end: date,
   dropped: z.boolean(),
@@ -105,8 +106,8 @@ export class Records {
   async #jobs(which: string, since: Date, now: Date, more: readonly string[] = []): Promise<readonly FleetJob[]> {
     const rows = await this.#rows(
       knownRow,
-      `SELECT p.id::text, p.node, p.policy, p.instance, p.work, p.window_begin, p.window_end, p.dropped, p.redriven, j.state::text, j.retry_count,
-         j.start_after, j.started_on, j.completed_on,
+      `SELECT p.id::text, p.node, p.policy, p.instance, p.work, p.dry_run, p.window_begin, p.window_end, p.dropped, p.redriven, j.state::text,
+         j.retry_count, j.start_after, j.started_on, j.completed_on,
          ${READ_OUTPUT} AS output
        FROM ${FLEET}.planned p LEFT JOIN ${JOBS}.job j ON j.name = '${queueOf('')}' || p.node AND j.id = p.id
        WHERE ${which} ORDER BY p.planned_on, p.id, p.node`,
@@ -122,6 +123,7 @@ export class Records {
         policy: row.policy,
         instance: row.instance,
         work: row.work,
+        dryRun: row.dry_run ? true : undefined,
         begin: row.window_begin ?? undefined,
         end,
         state,

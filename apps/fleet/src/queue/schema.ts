@@ -47,6 +47,7 @@ export const FLEET_TABLES: string = `
     PRIMARY KEY (id, node)
   );
   ALTER TABLE ${FLEET}.planned ADD COLUMN IF NOT EXISTS work text;
+  ALTER TABLE ${FLEET}.planned ADD COLUMN IF NOT EXISTS dry_run boolean NOT NULL DEFAULT false;
   CREATE INDEX IF NOT EXISTS planned_on ON ${FLEET}.planned (planned_on);
   CREATE TABLE IF NOT EXISTS ${FLEET}.finding (
     kind text NOT NULL,

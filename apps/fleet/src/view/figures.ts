@@ -91,9 +91,9 @@ function figuresOfWork(newest: readonly FleetJob[]): readonly Figure[] {
     ),
     figure(
       'gantry_fleet_restores',
-      'Instances by the state of their newest restore of the last two days.',
+      'Instances by the state of their newest restore of the last two days, without dry runs.',
       counts(
-        newest.filter(({ work }) => work === 'restore'),
+        newest.filter(({ work, dryRun }) => work === 'restore' && dryRun !== true),
         ({ policy, state }) => ({ policy, state }),
       ),
     ),

@@ -1,5 +1,6 @@
 import { formatBytes, formatDuration, Html, html } from '@gantry/programs';
 import { DAY_MS } from '../../days.ts';
+import type { AttemptOutput } from '../../queue/form.ts';
 import type { FleetJob } from '../../queue/records.ts';
 import { KEEP_DAYS } from '../../queue/records.ts';
 import { CLASSES, livePart, page, table, text, timeCell } from './layout.ts';
@@ -24,9 +25,9 @@ export function historyPage(instance: string, jobs: readonly FleetJob[], now: Da
 }
 
 function attempts(jobs: readonly FleetJob[]): Html {
-  const rows = jobs.map(({ begin, work, state, node, policy, attempts: count, startedOn, endedOn, output }) => [
+  const rows = jobs.map(({ begin, work, dryRun, state, node, policy, attempts: count, startedOn, endedOn, output }) => [
     begin === undefined ? text('asked for') : timeCell(begin),
-    html`<span class="${CLASSES[state]}">${work === 'restore' ? `restore: ${state}` : state}</span>`,
+    html`<span class="${CLASSES[state]}">${work === 'restore' ? `${dryRun === true ? 'dry run' : 'restore'}: ${state}` : state}</span>`,
     timeCell(startedOn),
     text(startedOn === undefined || endedOn === undefined ? '–' : formatDuration(endedOn.getTime() - startedOn.getTime())),
     text(output.plainBytes === undefined ? '–' : formatBytes(output.plainBytes)),
@@ -34,9 +35,7 @@ function attempts(jobs: readonly FleetJob[]): Html {
     text(String(count)),
     text(node),
     text(policy),
-    html`<span class="reason"
-      >${output.code === undefined ? (output.reference?.split('@')[1] ?? output.message ?? '') : `${output.code}: ${output.message ?? ''}`}</span
-    >`,
+    html`<span class="reason">${resultText(output)}</span>`,
   ]);
   const columns = [
     { heading: 'Window (UTC)' },
@@ -51,6 +50,10 @@ function attempts(jobs: readonly FleetJob[]): Html {
     { heading: 'Result' },
   ];
   return table('history-table', 'Exports of the last month', columns, rows);
+}
+
+function resultText({ code, message = '', reference }: AttemptOutput): string {
+  return code === undefined ? [reference?.split('@')[1] ?? '', message].filter((part) => part !== '').join(': ') : `${code}: ${message}`;
 }
 
 interface Size {
