@@ -238,6 +238,10 @@ describe('on one machine', () => {
     await json('run', 'web1');
     const restore = ['restore', 'web2', '--node', 'n1', '--policy', 'nightly', '--dry-run', '--to', home.file('instances', 'web2.yaml')];
     expect(await json(...restore)).toMatchObject({ operation: 'restore', node: 'n1', instance: 'web2', order: { store: 'first' } });
+    const again = [...restore.filter((each) => each !== '--dry-run'), '--yes'];
+    await json(...again);
+    expect(await json('cancel', 'web2')).toMatchObject({ jobs: [{ instance: 'web2', work: 'restore' }, { work: 'restore' }] });
+    await json(...restore);
     await fleet('resume');
     await expect.poll(second.said, PATIENTLY).toContain('restore web2 (policy nightly): done');
     const wouldOverwrite = /dry run of restore web2 +n1 +done +1 +\S+ +web2@\S+: dry run: would overwrite \S*web2\.img of web2$/m;

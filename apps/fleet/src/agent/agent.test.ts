@@ -205,6 +205,27 @@ describe('a restore', () => {
     expect(jobData.safeParse({ ...WINDOWED, work: 'restore' }).success).toBe(false);
   });
 
+  test('that did not begin within a day is left', async () => {
+    const id = await restore({ yes: true });
+    const yesterday = { begin: new Date(Date.now() - 90_000_000).toISOString(), end: new Date(Date.now() - 3_600_000).toISOString() };
+    await sql(`UPDATE gantry_jobs.job SET data = data || '{"window": ${JSON.stringify(yesterday)}}' WHERE id = '${id}'`);
+    await startAgent();
+    expect(await until('web1', 'left')).toMatchObject({ output: { message: 'it had waited for a day' } });
+    expect(await gantry.starts('web1@1')).toBe(0);
+  });
+
+  test('that is cancelled is asked to end', async () => {
+    const goOn = await gantry.hold('web1@1');
+    const id = await restore({ yes: true });
+    await startAgent();
+    await expect.poll(() => gantry.starts('web1@1'), PATIENTLY).toBe(1);
+    expect(await queue.cancel({ id, node })).toBe(true);
+    await expect.poll(() => readFile(home.file('web1@1.terms'), 'utf8').catch(() => ''), PATIENTLY).toBe('TERM\n');
+    await goOn();
+    await expect.poll(() => readFile(ledgerFile(id), 'utf8').catch(() => 'removed'), PATIENTLY).toBe('removed');
+    expect(await found('web1')).toMatchObject({ state: 'cancelled' });
+  });
+
   test('that failed while its node was cut off has failed, with its cause, as has an export that must not be made again', async () => {
     const goOn = [await gantry.hold('web1@1'), await gantry.hold('moved')];
     await queue.add([job('moved')]);

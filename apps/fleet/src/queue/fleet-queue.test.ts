@@ -403,8 +403,13 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     await queue.restore({ id, node: 'n1', policy: 'nightly', instance: 'web1', order });
     expect((await found('web1')).find((each) => each.id === id)).toMatchObject({ work: 'restore', dryRun: true });
     const data = { work: 'restore', restore: order, stores: ['vault'] };
-    expect(await asNode.take('n1', 9, 1_000_000_000)).toMatchObject([{ id, data }]);
+    const [attempt, ...more] = await asNode.take('n1', 9, 1_000_000_000);
+    expect([attempt, more]).toMatchObject([{ id, data }, []]);
     expect((await asNode.take('n1', 9)).map(({ data: { instance } }) => instance)).toContain('urgent');
+    if (attempt === undefined) throw new Error('it was handed out');
+    expect(await asNode.reject(attempt, { outcome: 'failed', code: 'BUSY' })).toBe(true);
+    expect(await queue.redrive(attempt)).toBe(false);
+    expect(await queue.stateOf(attempt)).toBe('failed');
   });
 
   test('exports of a node need tokens of its network segments, each of which is worth a share of their rate', async () => {

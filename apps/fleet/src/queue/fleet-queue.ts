@@ -147,7 +147,7 @@ export class FleetQueue implements AsyncDisposable {
 
   /**
    * Puts a restore into the queue of a node, before all exports. One that did not begin within a day is not started any more, and one whose
-   * lease ends has failed: another attempt could overwrite what somebody did meanwhile. To be given back costs it nothing, as it does others.
+   * lease ends has failed: another attempt could overwrite what somebody did meanwhile.
    */
   async restore({ id, node, policy, instance, order }: AskedRestore): Promise<void> {
     await this.#call(async () => {
@@ -338,10 +338,10 @@ export class FleetQueue implements AsyncDisposable {
     return this.#isDone(await this.#call(() => this.#boss.cancel(queueOf(node), id)));
   }
 
-  /** Has a failed job tried again, as if a user had asked for it: its window may be over. @returns whether there was one */
+  /** Has a failed job that is no restore tried again, as if a user had asked for it: its window may be over. @returns whether there was one */
   async redrive({ id, node }: Pick<Attempt, 'id' | 'node'>): Promise<boolean> {
     const sql = `UPDATE ${JOBS}.job SET data = data - 'window' || jsonb_build_object('asked', $4::text), priority = $3
-      WHERE name = $1 AND id = $2 AND state = 'failed' RETURNING id::text`;
+      WHERE name = $1 AND id = $2 AND state = 'failed' AND data->'restore' IS NULL RETURNING id::text`;
     const found = await this.#rows(z.object({ id: z.string() }), sql, [queueOf(node), id, ASKED_PRIORITY, new Date().toISOString()]);
     if (found.length === 0) return false;
     // Before it waits: a planner takes back what waits past its window.
