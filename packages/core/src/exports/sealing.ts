@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import type { NewFile, Recipients } from '@gantry/age';
 import type { Digest } from '@gantry/transport';
 import type { EncodedDump } from '../frames/encode-dump.ts';
 import { StreamDigest } from '../frames/stream-digest.ts';
 import { loadAge } from './load-age.ts';
+import { RepeatedText } from './repeated-text.ts';
 import { digestBytes } from './small-object.ts';
 
 /** Keeps the plain text of frame maps on this machine, which cannot read them back from the store. */
@@ -79,19 +79,21 @@ export class Sealing {
     };
   }
 
-  /** The encrypted form of a frame map, which is kept on this machine too. @param render makes its text, each time the same */
+  /**
+   * The encrypted form of a frame map, which is kept on this machine too.
+   *
+   * @param render makes its text, each time the same: what differs is refused before a byte of it is encrypted
+   */
   async sealMap(owner: Omit<MapText, keyof Digest>, render: () => Iterable<Uint8Array>): Promise<SealedMap> {
-    const text = { ...owner, ...digestOf(render()) };
+    const repeated = new RepeatedText(`the frame map of disk ${owner.disk}`, render);
+    const text = { ...owner, ...repeated.digest };
     const file = await this.#fileOf(`map ${owner.exportId} ${owner.disk}`, text);
     const kept = await this.#kept?.start(text);
     const plain = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-      const passed = new PassedBytes();
-      for await (const chunk of passed.of(asyncOf(render()))) {
-        await kept?.write(chunk);
-        yield chunk;
+      for (const piece of repeated.again()) {
+        await kept?.write(piece);
+        yield piece;
       }
-      // Else one key would encrypt two texts in two stores, and what is kept would not be what is stored.
-      if (passed.digest.sha256 !== text.sha256) throw new TypeError(`the frame map of disk ${owner.disk} was made twice, and differs`);
     };
     return {
       stored: file.encrypt(plain()),
@@ -137,16 +139,6 @@ export async function* startingWith<T>(first: T, rest: AsyncGenerator<T, void, u
 /** The same chunks as a stream. */
 export async function* asyncOf<T>(chunks: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
   yield* chunks;
-}
-
-function digestOf(chunks: Iterable<Uint8Array>): Digest {
-  const hash = createHash('sha256');
-  let size = 0;
-  for (const chunk of chunks) {
-    hash.update(chunk);
-    size += chunk.length;
-  }
-  return { size, sha256: hash.digest('hex') };
 }
 
 /** What went past, once it has ended. */
