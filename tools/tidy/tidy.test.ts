@@ -64,6 +64,14 @@ test('tests are called test, and not it', () => {
   expect(named).toEqual([]);
 });
 
+test('the text of an error within another message comes from a helper, which knows several failures: failureText, errorText', () => {
+  const byHand = /instanceof Error\s*\?\s*\w+\.message\b[^:;]*:\s*String\(/;
+  expect(byHand.test('`failed: ${error instanceof Error ? error.message : String(error)}`')).toBe(true);
+  const sources = [...TEXTS].filter(([name]) => /^(?:packages|apps)\/[^/]+\/src\/.*(?<!\.test)\.ts$/.test(name));
+  expect(sources.length).toBeGreaterThan(500);
+  expect(sources.filter(([, text]) => byHand.test(text)).map(([name]) => name)).toEqual([]);
+});
+
 /** The first line of each test that polls with an `expect` other than its own, or of another function that does. */
 function pollsOfOthers(text: string): readonly string[] {
   const parts = text.split(/^(?= *test\b|(?:async )?function |const )/m);

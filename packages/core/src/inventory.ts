@@ -35,5 +35,6 @@ export type { InventoryErrorCode, InventoryErrorDetails } from './instances/inve
 export { InventoryError, isInventoryError } from './instances/inventory-error.ts';
 export { isHostName } from './instances/field-types.ts';
 export { isListed } from './instances/instance-filter.ts';
+export { errorText } from './report/error-text.ts';
 export { isSameHost } from './instances/same-host.ts';
 export { virshEnvironment } from './instances/virsh-environment.ts';

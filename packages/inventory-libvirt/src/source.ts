@@ -6,7 +6,7 @@ import type {
   InstanceSummary,
   ListInstancesOptions,
 } from '@gantry/core/inventory';
-import { isListed } from '@gantry/core/inventory';
+import { errorText, isListed } from '@gantry/core/inventory';
 import type { DescribeContext } from './describe.ts';
 import { describeDomain, nodeName, summarize } from './describe.ts';
 import { findDomain, listDomains, readDomains } from './domains.ts';
@@ -26,7 +26,7 @@ export class LibvirtSource implements InstanceSource {
 
   async *list(options: ListInstancesOptions = {}): AsyncGenerator<InstanceSummary> {
     const { virsh, warn } = this.#context;
-    const { signal, onProblem = (error: unknown): void => warn(error instanceof Error ? error.message : String(error)) } = options;
+    const { signal, onProblem = (error: unknown): void => warn(errorText(error)) } = options;
     const node = await nodeName(virsh, { signal });
     const uuids = (await listDomains(virsh, { signal })).map(({ uuid }) => uuid);
     for await (const domain of readDomains(virsh, uuids, onProblem, { signal })) {

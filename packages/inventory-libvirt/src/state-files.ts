@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NativeFile } from '@gantry/core/inventory';
-import { MAX_NATIVE_BYTES } from '@gantry/core/inventory';
+import { errorText, MAX_NATIVE_BYTES } from '@gantry/core/inventory';
 import type { Element } from '@xmldom/xmldom';
 import { attribute, find, textOf } from './xml.ts';
 
@@ -115,13 +115,9 @@ async function readBounded(path: string, max: number): Promise<Uint8Array | stri
 
 function whyUnread(error: unknown): string {
   // ENOTDIR: a link where a directory should be.
-  return isCode(error, 'ELOOP') || isCode(error, 'ENOTDIR') ? 'it is a symbolic link, or not a directory' : reason(error);
+  return isCode(error, 'ELOOP') || isCode(error, 'ENOTDIR') ? 'it is a symbolic link, or not a directory' : errorText(error);
 }
 
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
-}
-
-export function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

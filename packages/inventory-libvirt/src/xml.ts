@@ -1,4 +1,4 @@
-import { InventoryError } from '@gantry/core/inventory';
+import { errorText, InventoryError } from '@gantry/core/inventory';
 import type { Document, Element } from '@xmldom/xmldom';
 import { DOMParser, MIME_TYPE, XMLSerializer } from '@xmldom/xmldom';
 
@@ -36,7 +36,7 @@ function parse(xml: string, of: string): Document {
     };
     return new DOMParser({ onError }).parseFromString(xml, MIME_TYPE.XML_TEXT);
   } catch (cause) {
-    const [why = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
+    const [why = ''] = errorText(cause).split('\n');
     throw new InventoryError('failed', { message: `the XML of ${of} cannot be read: ${why.slice(0, MAX_REASON_LENGTH)}`, cause });
   }
 }

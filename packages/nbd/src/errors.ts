@@ -39,6 +39,13 @@ export class NbdError extends Error {
   }
 }
 
+/** For use in a message of our own. Node's error for a host whose addresses all failed has no message: its text is that of each address. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const causes: readonly unknown[] = error instanceof AggregateError && error.message === '' ? error.errors : [];
+  return error.message || causes.map(messageOf).join('; ') || error.name;
+}
+
 /** The peer broke the protocol. @param what completes "the NBD peer …" */
 export function violation(what: string): NbdError {
   return new NbdError('protocol', `the NBD peer ${what}`);

@@ -56,3 +56,14 @@ test('the text of failures is that of the first; a failure without one has its n
   expect(failureText(new TypeError(''))).toBe('TypeError');
   expect(failureText('thrown')).toBe('thrown');
 });
+
+test('the text of a host whose addresses all failed is that of each address', async () => {
+  // As Node makes it for a name with an IPv6 and an IPv4 address.
+  const refused = ['::1', '127.0.0.1'].map((address) => new Error(`connect ECONNREFUSED ${address}:1`));
+  const both = 'connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1';
+  expect(failureText(new AggregateError(refused))).toBe(both);
+  expect(failureText(await rejection(closeOnFailure(fail(later), fail(new AggregateError(refused)))))).toBe(both);
+  expect(failureText(new AggregateError([first, first]))).toBe('first');
+  expect(failureText(new AggregateError(refused, 'all failed'))).toBe('all failed');
+  expect(failureText(new AggregateError([]))).toBe('AggregateError');
+});

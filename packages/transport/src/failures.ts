@@ -6,10 +6,16 @@ export function firstFailure(error: unknown): unknown {
   return isSuppressedError(error) ? firstFailure(error.suppressed) : error;
 }
 
-/** The message of the {@link firstFailure}, for use in a message of our own; its name, if it has none. */
+/**
+ * The message of the {@link firstFailure}, for use in a message of our own; its name, if it has none. Node's error for a host whose addresses
+ * all failed has none either: its text is that of each address.
+ */
 export function failureText(error: unknown): string {
   const first = firstFailure(error);
-  return first instanceof Error ? first.message || first.name : String(first);
+  if (!(first instanceof Error)) return String(first);
+  if (first.message !== '') return first.message;
+  const causes: readonly unknown[] = first instanceof AggregateError ? first.errors : [];
+  return [...new Set(causes.map(failureText))].join('; ') || first.name;
 }
 
 /** The failures after {@link firstFailure}, in order: usually from cleaning up. */

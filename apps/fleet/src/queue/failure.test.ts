@@ -23,8 +23,12 @@ test.each([
 
 test('one without a code, and several at once, are outages too', () => {
   expect(queueFailure(new Error('Connection terminated unexpectedly'))).toMatchObject({ code: 'QUEUE_UNAVAILABLE' });
-  const all = new AggregateError([failure('ECONNREFUSED')], '');
-  expect(queueFailure(all)).toMatchObject({ code: 'QUEUE_UNAVAILABLE', message: expect.stringContaining('ECONNREFUSED') });
+  const addresses = ['::1', '127.0.0.1'];
+  const all = new AggregateError(addresses.map((address) => failure('ECONNREFUSED', `connect ECONNREFUSED ${address}:5432`)));
+  expect(queueFailure(all)).toMatchObject({
+    code: 'QUEUE_UNAVAILABLE',
+    message: 'cannot reach the queue of the fleet: connect ECONNREFUSED ::1:5432; connect ECONNREFUSED 127.0.0.1:5432',
+  });
 });
 
 test('what Node advises about a certificate is not said: what this host trusts is trusted', () => {

@@ -1,4 +1,4 @@
-import { GantryError } from '@gantry/core';
+import { errorText, GantryError } from '@gantry/core';
 
 /** Rights, and objects that are missing; the queue of a node is not one that another node sees. */
 const UNUSABLE = /^(?:28|42|3D|3F|PGBOSS_QUEUE_NOT_FOUND)/;
@@ -40,7 +40,7 @@ export function isDamage(error: unknown): error is Error {
 export function queueFailure(error: unknown): unknown {
   if (error instanceof GantryError || !(error instanceof Error)) return error;
   const code = codeOf(error);
-  const message = error.message === '' ? code : error.message.replace(ADVICE_OF_NODE, '');
+  const message = errorText(error).replace(ADVICE_OF_NODE, '');
   if (NOT_LET_IN.test(code) || WITHOUT_PASSWORD.test(message)) {
     const hint = 'Check the role, its password (PGPASSFILE, ~/.pgpass of mode 0600, PGPASSWORD) and the pg_hba.conf of the server.';
     return new GantryError('QUEUE_UNUSABLE', { message: `cannot use the queue of the fleet: ${message}`, hint, cause: error });

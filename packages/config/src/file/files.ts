@@ -3,7 +3,7 @@ import { lstat, readdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
-import { GantryError } from '@gantry/core';
+import { errorText, GantryError } from '@gantry/core';
 
 /** Files that count equally; what is in a later level replaces what is in an earlier one. */
 export type Levels = readonly (readonly string[])[];
@@ -98,7 +98,9 @@ async function statOf(path: string): Promise<Stats> {
 
 /** The error for a file that cannot be read. */
 export function unreadable(path: string, cause: unknown): GantryError {
-  const reason = cause instanceof Error ? cause.message.replace(/^\w+: /, '').replace(/, \w+ '.*'$/, '') : String(cause);
+  const reason = errorText(cause)
+    .replace(/^\w+: /, '')
+    .replace(/, \w+ '.*'$/, '');
   return new GantryError('CONFIGURATION_UNREADABLE', {
     message: `cannot read the configuration ${path}: ${reason}`,
     hint: `Check the path and its permissions. ${WITHOUT_HINT}`,

@@ -1,3 +1,4 @@
+import { errorText } from '../report/error-text.ts';
 import type { GantryErrorCode } from '../report/errors.ts';
 import { GantryError } from '../report/errors.ts';
 import { errnoName } from '../system/errno-name.ts';
@@ -24,6 +25,6 @@ export function diskCallError(path: string, action: string, error: unknown): Gan
   if (error instanceof GantryError) return error;
   const errno = errnoName(error) ?? '';
   const [code, hint] = KINDS[errno] ?? ['DISK_IO', 'The kernel log (dmesg) may say more about the device.'];
-  const what = error instanceof Error ? error.message.replaceAll(/Unknown system error -\d+/g, errno) : String(error);
+  const what = errorText(error).replaceAll(/Unknown system error -\d+/g, errno);
   return new GantryError(code, { message: `cannot ${action} ${path}: ${what}`, hint, cause: error });
 }

@@ -1,3 +1,4 @@
+import { errorText } from '../report/error-text.ts';
 import type { DamagePlace } from './damage.ts';
 import { FormatProblem, atPlace } from './damage.ts';
 import type { FrameCodec } from './frame-codec.ts';
@@ -90,7 +91,7 @@ export async function decompress(codec: Pick<FrameCodec, 'decompress'>, stored: 
   try {
     plain = await codec.decompress(stored, output);
   } catch (error) {
-    throw new FormatProblem(`it cannot be decompressed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new FormatProblem(`it cannot be decompressed: ${errorText(error)}`, { cause: error });
   }
   if (plain.length !== output.length) throw new FormatProblem(`size mismatch: got ${plain.length} plain bytes, expected ${output.length}`);
   return plain;

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
 import { createServer } from 'node:tls';
 import type { CallOptions } from '@gantry/core/inventory';
-import { InventoryError } from '@gantry/core/inventory';
+import { errorText, InventoryError } from '@gantry/core/inventory';
 import { magicOf } from './disk-sender.ts';
 import type { Identity } from './identity.ts';
 import { isFrom, tlsOptions } from './identity.ts';
@@ -95,8 +95,7 @@ export class DiskReceiver implements AsyncDisposable {
     } catch (cause) {
       signal?.throwIfAborted();
       if (this.#failure !== undefined) throw this.#failure;
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new InventoryError('failed', { message: `the connection with the data of disk ${disk} broke: ${why}`, cause });
+      throw new InventoryError('failed', { message: `the connection with the data of disk ${disk} broke: ${errorText(cause)}`, cause });
     } finally {
       signal?.removeEventListener('abort', stop);
     }
@@ -169,7 +168,7 @@ function isOfAnother(error: unknown): boolean {
 
 function asListenError(cause: unknown, { host, port }: ListenOptions): InventoryError {
   return new InventoryError('unavailable', {
-    message: `cannot listen on ${host}:${port}: ${cause instanceof Error ? cause.message : String(cause)}`,
+    message: `cannot listen on ${host}:${port}: ${errorText(cause)}`,
     hint: 'Give an address of this machine with --listen.',
     cause,
   });

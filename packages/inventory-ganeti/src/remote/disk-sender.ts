@@ -4,7 +4,7 @@ import { connect as connectSocket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { connect as secureSocket } from 'node:tls';
-import { InventoryError } from '@gantry/core/inventory';
+import { errorText, InventoryError } from '@gantry/core/inventory';
 import type { DiskPiece } from '@gantry/core/inventory';
 import type { Identity } from './identity.ts';
 import { isFrom, tlsOptions } from './identity.ts';
@@ -77,7 +77,7 @@ export class DiskSender implements AsyncDisposable {
       (tls ?? raw).destroy();
       signal.throwIfAborted();
       if (cause instanceof InventoryError) throw cause;
-      const why = limit.aborted ? `no connection within ${CONNECT_TIMEOUT_MS / 1000} seconds` : textOf(cause);
+      const why = limit.aborted ? `no connection within ${CONNECT_TIMEOUT_MS / 1000} seconds` : errorText(cause);
       throw new InventoryError('unavailable', {
         message: `cannot connect to ${host}:${port}, where Ganeti waits for the data: ${why}`,
         hint: 'Gantry must be able to reach the nodes of the cluster on any port.',
@@ -146,7 +146,7 @@ export class DiskSender implements AsyncDisposable {
 
   #broken(cause: Error | void): ConnectionBroken {
     return new ConnectionBroken('failed', {
-      message: `the connection to Ganeti's importer broke: ${cause === undefined ? 'it was closed' : textOf(cause)}`,
+      message: `the connection to Ganeti's importer broke: ${cause === undefined ? 'it was closed' : errorText(cause)}`,
       cause,
     });
   }
@@ -170,8 +170,4 @@ async function handshake(tls: TLSSocket, signal: AbortSignal): Promise<void> {
   });
   // The event comes out of the middle of OpenSSL's reading, and writing there would break the connection.
   await nextTurn();
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { constants, open } from 'node:fs/promises';
-import { InventoryError } from '@gantry/core/inventory';
+import { errorText, InventoryError } from '@gantry/core/inventory';
 
 /** A keyed digest, as Ganeti adds one to what two clusters tell each other. */
 export interface Signature {
@@ -65,9 +65,8 @@ async function readPrivateFile(path: string): Promise<string> {
     return await file.readFile('utf8');
   } catch (cause) {
     if (cause instanceof InventoryError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
     throw new InventoryError('denied', {
-      message: `cannot read the cluster domain secret: ${why}`,
+      message: `cannot read the cluster domain secret: ${errorText(cause)}`,
       hint: 'Copy /var/lib/ganeti/cluster-domain-secret of the master to a file that you alone can read.',
       cause,
     });

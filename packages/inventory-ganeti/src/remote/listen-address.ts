@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, isIP } from 'node:net';
 import type { CallOptions } from '@gantry/core/inventory';
-import { InventoryError } from '@gantry/core/inventory';
+import { errorText, InventoryError } from '@gantry/core/inventory';
 
 /** Where the nodes of a cluster connect to. */
 export interface ListenAddress {
@@ -36,8 +36,7 @@ export async function addressTowards(host: string, port: number, { signal }: Cal
     return (socket.localAddress ?? '').replace(/^::ffff:/i, '');
   } catch (cause) {
     signal?.throwIfAborted();
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new InventoryError('unavailable', { message: `cannot reach ${host}:${port}: ${why}`, cause });
+    throw new InventoryError('unavailable', { message: `cannot reach ${host}:${port}: ${errorText(cause)}`, cause });
   } finally {
     socket.on('error', () => {});
     socket.destroy();

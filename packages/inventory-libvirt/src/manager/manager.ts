@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CallOptions, DefineRequest, Disk, InstanceManager, NativeFile, StopOptions, UndefineOptions } from '@gantry/core/inventory';
-import { InventoryError, isInventoryError } from '@gantry/core/inventory';
+import { errorText, InventoryError, isInventoryError } from '@gantry/core/inventory';
 import type { DescribeContext } from '../describe.ts';
 import { XML_NAME } from '../describe.ts';
 import type { Domain } from '../domains.ts';
 import { findDomain, isUuid, listDomains } from '../domains.ts';
 import { instanceName } from '../instance-name.ts';
-import { hasTpmState, nvramFile, nvramPlace, reason } from '../state-files.ts';
+import { hasTpmState, nvramFile, nvramPlace } from '../state-files.ts';
 import { find, parseDomain, serialize, setText, textOf } from '../xml.ts';
 import { assertHarmless, hostParts } from './host-reach.ts';
 import type { NewDisk } from './new-domain.ts';
@@ -213,7 +213,7 @@ async function newDisk(disk: Disk): Promise<NewDisk> {
     // It is checked before the import that creates the disk, and says what it will be.
     if (backend !== undefined && error instanceof Error && 'code' in error && error.code === 'ENOENT')
       return { disk, isBlockDevice: backend === 'block' };
-    throw new InventoryError('failed', { message: `cannot look at the disk ${path}: ${reason(error)}`, cause: error });
+    throw new InventoryError('failed', { message: `cannot look at the disk ${path}: ${errorText(error)}`, cause: error });
   }
 }
 

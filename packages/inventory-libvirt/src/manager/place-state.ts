@@ -1,8 +1,8 @@
 import { mkdir, open, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { NativeFile } from '@gantry/core/inventory';
-import { InventoryError } from '@gantry/core/inventory';
-import { isCode, NVRAM_NAME, reason, tpmDirectory, tpmPlace } from '../state-files.ts';
+import { errorText, InventoryError } from '@gantry/core/inventory';
+import { isCode, NVRAM_NAME, tpmDirectory, tpmPlace } from '../state-files.ts';
 
 /** A file that a domain needs besides its disks, and where it belongs. */
 export interface StateFile {
@@ -76,7 +76,7 @@ export async function placeState({ files }: StatePlan): Promise<() => Promise<vo
     await undo();
     throw error instanceof InventoryError
       ? error
-      : new InventoryError('failed', { message: `cannot put the state of the domain in place: ${reason(error)}`, cause: error });
+      : new InventoryError('failed', { message: `cannot put the state of the domain in place: ${errorText(error)}`, cause: error });
   }
 }
 
@@ -113,7 +113,7 @@ async function isThere(path: string): Promise<boolean> {
 async function statOf(path: string): Promise<Awaited<ReturnType<typeof stat>> | undefined> {
   return await stat(path).catch((error: unknown) => {
     if (isCode(error, 'ENOENT')) return undefined;
-    throw new InventoryError('failed', { message: `cannot look at ${path}: ${reason(error)}`, cause: error });
+    throw new InventoryError('failed', { message: `cannot look at ${path}: ${errorText(error)}`, cause: error });
   });
 }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { connect } from 'node:net';
 
-import { NbdError } from '../errors.ts';
+import { messageOf, NbdError } from '../errors.ts';
 import { ByteReader } from './byte-reader.ts';
 
 /** Where a server listens: a unix socket, or a TCP port. */
@@ -42,8 +42,4 @@ export async function openSocket(address: NbdAddress, signal: AbortSignal): Prom
 
 export function showAddress(address: NbdAddress): string {
   return 'path' in address ? address.path : `${address.host}:${address.port ?? DEFAULT_PORT}`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message || error.name : String(error);
 }

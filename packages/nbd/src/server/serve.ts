@@ -3,7 +3,7 @@ import { chmod } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { createServer } from 'node:net';
 
-import { NbdError } from '../errors.ts';
+import { messageOf, NbdError } from '../errors.ts';
 import { encodeListedExport } from '../wire/options.ts';
 import { ServerHandshake } from './handshake.ts';
 import type { ServedExport } from './served-export.ts';
@@ -51,9 +51,7 @@ export async function serveNbd(options: ServeOptions): Promise<NbdServer> {
     await chmod(path, 0o600);
   } catch (error) {
     server.close();
-    throw new NbdError('unreachable', `cannot listen at ${path}: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw new NbdError('unreachable', `cannot listen at ${path}: ${messageOf(error)}`, { cause: error });
   }
   return {
     path,
