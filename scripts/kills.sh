@@ -12,11 +12,11 @@ export PATH GANTRY_WRITER_PAUSE_MS=0
 case ${1:-} in
   qemu)
     export GANTRY_QEMU_KILLS="${2:-200}"
-    run_tests packages/core/src/snapshots/qemu-mixed-guest.test.ts -t 'killed at any moment'
+    run_tests_named 'killed at any moment' packages/core/src/snapshots/qemu-mixed-guest.test.ts
     ;;
   libvirt)
     export GANTRY_LIBVIRT_KILLS="${2:-200}"
-    run_tests packages/core/src/snapshots/libvirt/libvirt.test.ts -t 'killed at any moment'
+    run_tests_named 'killed at any moment' packages/core/src/snapshots/libvirt/libvirt.test.ts
     ;;
   *)
     export GANTRY_TEST_KILLS="${1:-300}"

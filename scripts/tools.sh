@@ -46,3 +46,14 @@ apt_packages() {
 run_tests() {
   unshare --mount --propagation shared vitest run "$@"
 }
+
+# run_tests_named TITLE FILE: those with that in their titles. Where none has it (any more), vitest passes; this does not.
+run_tests_named() {
+  results=$(mktemp)
+  status=0
+  run_tests "$2" -t "$1" --reporter=default --reporter=json "--outputFile.json=$results" || status=$?
+  [ "$status" != 0 ] || grep -q '"numPassedTests":[1-9]' "$results" || status=none
+  rm -f "$results"
+  [ "$status" != none ] || die "no test of $2 ran that is named '$1'"
+  return "$status"
+}

@@ -3,6 +3,7 @@ import process from 'node:process';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { MountedFileSystem, SshServer, TemporaryDirectory } from '@gantry/testkit';
 import {
+  countOf,
   PATIENTLY,
   makeRandomFile,
   makeSparseFile,
@@ -21,7 +22,7 @@ import { MAIN } from './workbench.ts';
  *
  *   GANTRY_TEST_KILLS=300 vitest run apps/cli/test/kill-moves.test.ts
  */
-const ROUNDS = Number(process.env['GANTRY_TEST_KILLS'] ?? 5);
+const ROUNDS = countOf('GANTRY_TEST_KILLS', 5);
 /** A round that takes longer has hung. */
 const ROUND_LIMIT_MS = 400_000;
 

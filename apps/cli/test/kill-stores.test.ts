@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { SshServer, TemporaryDirectory } from '@gantry/testkit';
-import { ALL_VARIANTS, PATIENTLY, makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
+import { ALL_VARIANTS, countOf, PATIENTLY, makeRandomFile, makeSparseFile, makeTemporaryDirectory, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Outcome } from './workbench.ts';
@@ -13,7 +13,7 @@ import { MAIN } from './workbench.ts';
  * Every operation on a store, in a local directory and on a peer, killed (-9) at a random moment. `gantry clean` removes what it leaves,
  * or names it with the command that removes it. More kills of each: scripts/kills.sh 300
  */
-const KILLS = Number(process.env['GANTRY_TEST_KILLS'] ?? 1);
+const KILLS = countOf('GANTRY_TEST_KILLS', 1);
 /** Tries per kill: an operation may end before it is killed, and is killed earlier then. */
 const MAX_TRIES_PER_KILL = 8;
 const ROUND_LIMIT_MS = 400_000;

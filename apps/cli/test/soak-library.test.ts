@@ -22,7 +22,7 @@ import {
   withUnsealer,
 } from '@gantry/core';
 import type { Store } from '@gantry/transport';
-import { makeRandomFile, processTree } from '@gantry/testkit';
+import { countOf, makeRandomFile, processTree } from '@gantry/testkit';
 import { expect, onTestFinished, test } from 'vitest';
 import { Dice, median } from './dice.ts';
 import type { Workbench } from './workbench.ts';
@@ -30,7 +30,7 @@ import { makeWorkbench } from './workbench.ts';
 
 /* The core as a library: many operations in one process, some of which fail or are ended. scripts/soak.sh makes a thousand. */
 
-const OPERATIONS = Number(process.env['GANTRY_SOAK_OPERATIONS'] ?? 24);
+const OPERATIONS = countOf('GANTRY_SOAK_OPERATIONS', 24);
 const IS_LONG = OPERATIONS >= 500;
 const SEED = Number(process.env['GANTRY_SOAK_SEED'] ?? (IS_LONG ? Date.now() % 1_000_000 : 4));
 

@@ -3,7 +3,7 @@ import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promise
 import process from 'node:process';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { TemporaryDirectory } from '@gantry/testkit';
-import { ALL_VARIANTS, makeRandomFile, makeTemporaryDirectory, processesWithVariable } from '@gantry/testkit';
+import { ALL_VARIANTS, countOf, makeRandomFile, makeTemporaryDirectory, processesWithVariable } from '@gantry/testkit';
 import { expect, test } from 'vitest';
 import { Dice, median } from './dice.ts';
 import type { End, SoakPlace } from './soak-places.ts';
@@ -16,7 +16,7 @@ import { filesBelow, jsonLines, lastLine, makeWorkbench } from './workbench.ts';
  * away. What is said to be done stays; at the end nothing is left. Many more, and in a bucket too: scripts/soak.sh
  */
 
-const RUNS = Number(process.env['GANTRY_SOAK_RUNS'] ?? 6);
+const RUNS = countOf('GANTRY_SOAK_RUNS', 6);
 /** More than the tests make: in a bucket too, and with memory and the state directory compared. */
 const IS_SOAK = process.env['GANTRY_SOAK_RUNS'] !== undefined;
 const SEED = Number(process.env['GANTRY_SOAK_SEED'] ?? (IS_SOAK ? Date.now() % 1_000_000 : 4));

@@ -1,6 +1,6 @@
 import type { InstanceDescription, InstanceSource } from '@gantry/core/inventory';
 import { inventoryConformance } from '@gantry/core/inventory-conformance';
-import { oneIn } from '@gantry/testkit';
+import { countOf, oneIn } from '@gantry/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Lab } from '../test/lab.ts';
 import { startLab, TOKEN } from '../test/lab.ts';
@@ -11,7 +11,7 @@ import { startLab, TOKEN } from '../test/lab.ts';
  */
 
 /** `scripts/ganeti-fleet.sh` asks for more. */
-const FAKE_INSTANCES = Number(process.env['GANTRY_GANETI_INSTANCES'] ?? 1);
+const FAKE_INSTANCES = countOf('GANTRY_GANETI_INSTANCES', 1);
 const FAKES = Array.from({ length: FAKE_INSTANCES }, (_, index) => `inst${index + 10}.example.com`);
 
 /** The base system of the cluster may have to be made first. */

@@ -1,4 +1,5 @@
 export { ALL_VARIANTS, oneIn, WRITER_PAUSE_MS } from './all-variants.ts';
+export { countOf } from './count-of.ts';
 export type { CompareOptions } from './disks/compare-trees.ts';
 export { compareTrees } from './disks/compare-trees.ts';
 export type { DataExtent } from './disks/disk-files.ts';

@@ -1,6 +1,7 @@
 import { generateX25519Identity, Identities, Recipients } from '@gantry/age';
 import type { Store } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
+import { countOf } from '@gantry/testkit';
 import { Memory, MemoryStore } from '@gantry/transport/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -29,7 +30,7 @@ import { pruneStore } from './prune.ts';
  */
 
 const { GANTRY_HISTORY_STEPS, GANTRY_HISTORY_SEED } = process.env;
-const STEPS = Number(GANTRY_HISTORY_STEPS ?? 7_840);
+const STEPS = countOf('GANTRY_HISTORY_STEPS', 7_840);
 /** The same each time by default: what is new is looked for by the script. */
 const SEED =
   GANTRY_HISTORY_SEED !== undefined ? { seed: Number(GANTRY_HISTORY_SEED) } : GANTRY_HISTORY_STEPS === undefined ? { seed: 1 } : {};

@@ -4,6 +4,7 @@ import type { DiskStyle, TemporaryDirectory, WritingGuest } from '@gantry/testki
 import {
   allWrittenUpTo,
   attachLoopDevice,
+  countOf,
   makeExt4Image,
   makeSparseFile,
   makeTemporaryDirectory,
@@ -35,7 +36,7 @@ import type { SnapshotSet } from './snapshot-set.ts';
 
 const { signal } = new AbortController();
 /** How many runs are killed at random moments; scripts/kills.sh sets it. */
-const KILLS = Number(process.env['GANTRY_QEMU_KILLS'] ?? 2);
+const KILLS = countOf('GANTRY_QEMU_KILLS', 2);
 const IN_FLIGHT = 2;
 const STYLES: readonly DiskStyle[] = ['drive', 'scsi-drive', 'node', 'scsi-node'];
 

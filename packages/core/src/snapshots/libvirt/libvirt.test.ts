@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Libvirtd, LibvirtGuest, TemporaryDirectory } from '@gantry/testkit';
 import {
   ALL_VARIANTS,
+  countOf,
   defineLibvirtGuest,
   makeExt4Image,
   makeTemporaryDirectory,
@@ -53,7 +54,7 @@ const FREEZE_STATUS = JSON.stringify({ execute: 'guest-fsfreeze-status' });
 const { signal } = new AbortController();
 /** How many runs are killed at random moments; see scripts/kills.sh. */
 const { GANTRY_LIBVIRT_KILLS } = process.env;
-const KILLS = Number(GANTRY_LIBVIRT_KILLS ?? 2);
+const KILLS = countOf('GANTRY_LIBVIRT_KILLS', 2);
 
 let stack: AsyncDisposableStack;
 let libvirtd: Libvirtd;
