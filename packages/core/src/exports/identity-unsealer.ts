@@ -3,10 +3,13 @@ import { AgeError } from '@gantry/age/light';
 import type { CallOptions } from '@gantry/transport';
 import { GantryError } from '../report/errors.ts';
 import { readAddedKeys } from './added-keys.ts';
+import { SharedResults } from './shared-results.ts';
 import type { ObjectReader, SealedObject, Unsealer } from './unsealing.ts';
 
 /** How many objects are known at once: one request less for each range of them. */
 const MAX_KNOWN = 1000;
+/** How many keys that were added to exports are known at once, with the exports beside which there are none. Others are read again. */
+const MAX_ADDED = 10_000;
 
 /**
  * What opens sealed exports by identities of their recipients.
@@ -15,21 +18,24 @@ const MAX_KNOWN = 1000;
  */
 export function identityUnsealer(given: Identities | (() => Promise<Identities>)): Unsealer {
   /** Without what they are read from. */
-  const known = new Map<string, Promise<SealedFile>>();
+  const known = new SharedResults<SealedFile>(MAX_KNOWN);
   let loading: Promise<Identities> | undefined;
   const identities = (): Promise<Identities> => (loading ??= typeof given === 'function' ? given() : Promise.resolve(given));
-  /** By the store and the prefix of the export. Files of several exports may have some: each is tried. */
-  const added = new Map<string, Identities[]>();
-  const looked = new Map<string, Promise<void>>();
-  const takeAdded = async (store: ObjectReader, prefix: string, options: CallOptions): Promise<void> => {
-    for (const [of, keys] of await readAddedKeys(store, prefix, await identities(), options)) {
-      const place = `${store.address} ${of}`;
-      added.set(place, [...(added.get(place) ?? []), keys]);
+  /** The keys beside an export: by the store and the prefix of the export that they open. */
+  const added = new SharedResults<ReadonlyMap<string, Identities>>(MAX_ADDED, (keys) => 1 + keys.size);
+  /** Keys beside several exports may be for one: each is tried. */
+  const openWithAdded = async (place: string, source: SealedSource): Promise<SealedFile | undefined> => {
+    for (const [beside, keys] of added.made()) {
+      const file = await openWith(keys.get(place), source);
+      if (file === undefined) continue;
+      added.use(beside);
+      return file;
     }
+    return undefined;
   };
   const start = async ({ store, key, source }: SealedObject, options: CallOptions): Promise<SealedFile> => {
     const prefix = key.slice(0, key.lastIndexOf('/') + 1);
-    const place = `${store.address} ${prefix}`;
+    const place = placeOf(store, prefix);
     let cause: AgeError;
     try {
       return await (await identities()).open(source);
@@ -37,35 +43,35 @@ export function identityUnsealer(given: Identities | (() => Promise<Identities>)
       if (!isMismatch(error)) throw error;
       cause = error;
     }
-    const opened = await openWith(added.get(place) ?? [], source);
+    const opened = await openWithAdded(place, source);
     if (opened !== undefined) return opened;
     // Anybody who can write to the store can put keys for other exports beside one: they must not hide those that are here.
-    const looking = looked.get(place) ?? takeAdded(store, prefix, options);
-    looked.set(place, looking);
-    // After a failure, it is tried again.
-    looking.catch(() => looked.delete(place));
-    await looking;
-    const file = await openWith(added.get(place) ?? [], source);
+    const beside = await added.get(place, async () => keysBeside(store, prefix, await identities(), options), options);
+    const file = (await openWith(beside.get(place), source)) ?? (await openWithAdded(place, source));
     if (file === undefined) throw mismatch(store.address, key, cause);
     return file;
   };
   return {
     async open(object, options) {
       const { store, key, source } = object;
-      const name = `${store.address} ${key}`;
-      const opening = known.get(name) ?? start(object, options).then((file) => withoutSource(file, source));
-      known.delete(name);
-      known.set(name, opening);
-      const [oldest] = known.keys();
-      if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest);
-      try {
-        return (await opening).from(source);
-      } catch (error) {
-        known.delete(name);
-        throw error;
-      }
+      const make = async (): Promise<SealedFile> => withoutSource(await start(object, options), source);
+      return (await known.get(placeOf(store, key), make, options)).from(source);
     },
   };
+}
+
+function placeOf(store: ObjectReader, key: string): string {
+  return `${store.address} ${key}`;
+}
+
+async function keysBeside(
+  store: ObjectReader,
+  prefix: string,
+  identities: Identities,
+  options: CallOptions,
+): Promise<ReadonlyMap<string, Identities>> {
+  const keys = await readAddedKeys(store, prefix, identities, options);
+  return new Map([...keys].map(([of, each]) => [placeOf(store, of), each]));
 }
 
 /** A source may hold all of the operation that opened the file, such as the memory of its frames. */
@@ -82,16 +88,14 @@ function isMismatch(error: unknown): error is AgeError {
   return error instanceof AgeError && error.code === 'no-identity';
 }
 
-/** Undefined if none of the keys opens it. @throws AgeError `damaged`; what the source throws */
-async function openWith(keys: readonly Identities[], source: SealedObject['source']): Promise<SealedFile | undefined> {
-  for (const each of keys) {
-    try {
-      return await each.open(source);
-    } catch (error) {
-      if (!isMismatch(error)) throw error;
-    }
+/** Undefined if the keys do not open it. @throws AgeError `damaged`; what the source throws */
+async function openWith(keys: Identities | undefined, source: SealedSource): Promise<SealedFile | undefined> {
+  try {
+    return await keys?.open(source);
+  } catch (error) {
+    if (!isMismatch(error)) throw error;
+    return undefined;
   }
-  return undefined;
 }
 
 /** @param cause by which readers of a pack know that it was its header, which may be damaged */
