@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { command } from './command.ts';
 
 const KEEP_MS = 7 * 24 * 3_600_000;
 
@@ -16,6 +17,8 @@ export interface KeptDirectoryOptions {
 /**
  * A directory to copy from that is made once for all runs: in `$XDG_CACHE_HOME/gantry`, by default below `/var/cache`. It is there until no
  * test has used it for a week.
+ *
+ * @throws what `make` throws; what the file system throws
  */
 export async function keptDirectory({ kind, version, make }: KeptDirectoryOptions): Promise<string> {
   const all = join(process.env['XDG_CACHE_HOME'] ?? '/var/cache', 'gantry', kind);
@@ -28,11 +31,22 @@ export async function keptDirectory({ kind, version, make }: KeptDirectoryOption
   if (isThere) return path;
   await mkdir(all, { recursive: true });
   const unfinished = `${path}.${randomUUID()}`;
-  await make(unfinished);
-  // Others may make it at the same time: the first one counts.
-  await rename(unfinished, path).catch(async () => await rm(unfinished, { recursive: true }));
+  try {
+    await make(unfinished);
+    // Else a power cut could leave files without their content under the name by which all later runs find them.
+    await command('find', unfinished, '-exec', 'sync', '{}', '+');
+    await rename(unfinished, path);
+  } catch (error) {
+    await rm(unfinished, { recursive: true, force: true });
+    // Others may make it at the same time: the first one counts.
+    if (!isInUse(error)) throw error;
+  }
   await removeOld(all, now);
   return path;
+}
+
+function isInUse(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'EEXIST');
 }
 
 /** Those of other versions, and what a run that was killed left unfinished. */

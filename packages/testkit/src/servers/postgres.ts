@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chmod, chown, copyFile, glob, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { command } from '../disks/command.ts';
@@ -104,13 +105,18 @@ export async function startPostgres({ connections = 50, tls, network = HERE }: P
   };
 }
 
-/** What initdb makes, which takes it a second of the processor: it is the same each time. */
+/** Not those of the user who makes the first one. */
+const INITDB = ['--auth', 'trust', '--username', 'owner', '--locale', 'C.UTF-8', '--encoding', 'UTF8'];
+
+/** What initdb makes, which takes it a second of the processor: it is the same each time, for one version of its package. */
 async function emptyCluster(programs: string, user: readonly string[]): Promise<string> {
+  const hash = createHash('sha256').update([await command(`${programs}/postgres`, '--version'), ...INITDB].join('\n'));
+  const version = `${basename(dirname(programs))}-${hash.digest('hex').slice(0, 16)}`;
   const make = async (path: string): Promise<void> => {
     await command('install', '--directory', '--mode=700', '--owner=postgres', '--group=postgres', path);
-    await command('setpriv', ...user, `${programs}/initdb`, '--no-sync', '--auth', 'trust', '--username', 'owner', '--pgdata', path);
+    await command('setpriv', ...user, `${programs}/initdb`, '--no-sync', ...INITDB, '--pgdata', path);
   };
-  return await keptDirectory({ kind: 'postgres', version: basename(dirname(programs)), make });
+  return await keptDirectory({ kind: 'postgres', version, make });
 }
 
 /** @param give has the server own a file */
