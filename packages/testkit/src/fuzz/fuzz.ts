@@ -18,12 +18,14 @@ const MIN_BATCH = 16;
 const MAX_BATCH = 4096;
 /** Of a target; after that it is left. */
 const MAX_FAILURES = 8;
-/** The inputs from which others are made: the seeds, the corpus, and the latest that were kept, but not those of unusual length, which take long. */
+/** The inputs from which others are made: the seeds, the corpus, and some that were kept, but not those of unusual length, which take long. */
 const MAX_POOL = 5000;
+/** Of those that were kept last, half of all others are made. */
+const MAX_RECENT = 32;
 
 export interface FuzzOptions {
   readonly seed: number;
-  /** Ends after this number of inputs beside the seeds and the corpus, or of ms. */
+  /** Ends after this number of inputs, or of ms, beside what the seeds and the corpus take. */
   readonly inputs?: number | undefined;
   readonly ms?: number | undefined;
   readonly corpus: readonly Uint8Array[];
@@ -39,6 +41,8 @@ export interface FuzzOptions {
 
 export interface FuzzOutcome {
   readonly inputs: number;
+  /** How many of them were seeds, or in the corpus. */
+  readonly known: number;
   readonly ms: number;
   /** What reached something new, in the order in which it was found. */
   readonly kept: readonly Uint8Array[];
@@ -60,11 +64,14 @@ class FuzzRun implements Disposable {
   readonly #coverage: Coverage | undefined;
   readonly #pool: Uint8Array[] = [];
   readonly #kept: Uint8Array[] = [];
+  /** The latest of them, of usual length. */
+  #recent: readonly Uint8Array[] = [];
   readonly #failures = new Map<string, Failure>();
   readonly #started = performance.now();
   #inputs = 0;
-  /** How many of them were seeds, or in the corpus. */
+  /** How many of them were seeds, or in the corpus, and when they had been run. */
   #known = 0;
+  #knownEnd = 0;
   #batch = MIN_BATCH;
 
   constructor(target: FuzzTarget, options: FuzzOptions) {
@@ -84,6 +91,7 @@ class FuzzRun implements Disposable {
     this.#pool.push(...seeds, ...this.#options.corpus.filter((input) => this.#isUsual(input)));
     await this.#runAll(known);
     this.#known = this.#inputs;
+    this.#knownEnd = performance.now();
     this.#coverage?.add(this.#coverage.take());
     while (!this.#isOver()) {
       const started = performance.now();
@@ -91,7 +99,13 @@ class FuzzRun implements Disposable {
       await this.#runAll(inputs);
       await this.#keepNew(inputs, performance.now() - started);
     }
-    return { inputs: this.#inputs, ms: performance.now() - this.#started, kept: this.#kept, failures: [...this.#failures.values()] };
+    return {
+      inputs: this.#inputs,
+      known: this.#known,
+      ms: performance.now() - this.#started,
+      kept: this.#kept,
+      failures: [...this.#failures.values()],
+    };
   }
 
   [Symbol.dispose](): void {
@@ -107,14 +121,14 @@ class FuzzRun implements Disposable {
   }
 
   #isOver(): boolean {
-    const ms = performance.now() - this.#started;
+    const ms = performance.now() - this.#knownEnd;
     return this.#left() <= 0 || ms >= (this.#options.ms ?? Infinity) || this.#failures.size >= MAX_FAILURES;
   }
 
   #newInput(): Uint8Array {
     // Of what was found last, the most can be expected.
-    const isRecent = this.#kept.length > 0 && this.#random.oneIn(2);
-    const from = this.#random.pick(isRecent ? this.#pool.slice(-Math.min(32, this.#kept.length)) : this.#pool);
+    const isRecent = this.#recent.length > 0 && this.#random.oneIn(2);
+    const from = this.#random.pick(isRecent ? this.#recent : this.#pool);
     return this.#mutator.mutate(from, this.#random.pick(this.#pool));
   }
 
@@ -225,7 +239,11 @@ class FuzzRun implements Disposable {
     }
     coverage.add(taken);
     this.#kept.push(only);
-    if (this.#isUsual(only) && this.#pool.length < MAX_POOL) this.#pool.push(only);
+    if (!this.#isUsual(only)) return;
+    this.#recent = [...this.#recent, only].slice(-MAX_RECENT);
+    // Where there is no more room, another one makes way.
+    if (this.#pool.length < MAX_POOL) this.#pool.push(only);
+    else this.#pool[this.#random.below(this.#pool.length)] = only;
   }
 }
 

@@ -6,6 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { addToCorpus } from './corpus.ts';
+import { rounds, Tally } from './tally.ts';
 import { WatchedWorker } from './watched-worker.ts';
 import type { Job, JobOutcome } from './worker-protocol.ts';
 
@@ -30,7 +31,7 @@ the corpus of the target, which the tests run.
   --inputs N     number of inputs for each target (${DEFAULT_INPUTS})
   --minutes N    time in all, in the place of a number of inputs
   --total N      number of inputs of all targets together: each gets ${ROUND_MS / 1000} s, over and over, in which fast ones have
-                 more inputs, and goes on with what it has found
+                 more inputs, and goes on with what it has found, which does not count again
   --seed N       makes the same inputs again
   --jobs N       how many targets at once (as many as there are processors)
   --unguided     does not look at what is executed: makes inputs of the seeds and the corpus alone
@@ -96,55 +97,42 @@ async function fuzzAll(): Promise<number> {
   const seed = numberOf('seed') ?? randomInt(2 ** 32);
   const jobs = Math.min(names.length, numberOf('jobs') ?? availableParallelism());
   console.log(`seed ${seed}, ${names.length} targets`);
-  const outcomes: JobOutcome[] = [];
-  const queue = jobsOf(names, { seed, jobs, outcomes });
+  const tally = new Tally();
+  const queue = jobsOf(names, { seed, jobs, tally });
   await Promise.all(
     Array.from({ length: jobs }, async () => {
       await using worker = new WatchedWorker();
       for (const job of queue) {
         const outcome = await worker.run(job);
-        outcomes.push(outcome);
+        tally.add(outcome);
         await report(job, outcome);
       }
     }),
   );
-  const failed = namesOf(outcomes.filter(({ failures }) => failures.length > 0));
-  console.log(`${inputsOf(outcomes)} inputs in all, ${namesOf(outcomes).size} targets, ${failed.size} failed`);
-  return failed.size > 0 || namesOf(outcomes).size < names.length ? 1 : 0;
-}
-
-function inputsOf(outcomes: readonly JobOutcome[]): number {
-  return outcomes.reduce((sum, outcome) => sum + outcome.inputs, 0);
-}
-
-function namesOf(outcomes: readonly JobOutcome[]): ReadonlySet<string> {
-  return new Set(outcomes.map(({ name }) => name));
+  console.log(`${tally.inputs} inputs in all, ${tally.targets} targets, ${tally.failed} failed`);
+  return tally.failed > 0 || tally.targets < names.length ? 1 : 0;
 }
 
 interface Progress {
   readonly seed: number;
   /** At once. */
   readonly jobs: number;
-  /** Those that ended. */
-  readonly outcomes: readonly JobOutcome[];
+  /** Of those that ended. */
+  readonly tally: Tally;
 }
 
 /** A job for each target; with a number of inputs in all, over and over until they are made, or something fails. */
-function* jobsOf(names: readonly string[], { seed, jobs, outcomes }: Progress): Generator<Job, void, undefined> {
+function* jobsOf(names: readonly string[], { seed, jobs, tally }: Progress): Generator<Job, void, undefined> {
   const total = numberOf('total');
   const minutes = numberOf('minutes');
   const ms = minutes === undefined ? undefined : (minutes * 60_000 * jobs) / names.length;
   const inputs = numberOf('inputs') ?? (minutes === undefined ? DEFAULT_INPUTS : undefined);
   if (total === undefined) for (const name of names) yield jobOf(name, { seed, inputs, ms });
   else
-    for (let round = 0; ; round += 1) {
-      for (const name of names) {
-        const left = total - inputsOf(outcomes);
-        if (round > 0 && (left <= 0 || outcomes.some(({ failures }) => failures.length > 0))) return;
-        const found = outcomes.flatMap((outcome) => (outcome.name === name ? outcome.kept : []));
-        yield { ...jobOf(name, { seed: seed + round, inputs: Math.max(1, left), ms: ROUND_MS }), found };
-      }
-    }
+    yield* rounds(names, { total, tally }, (name, { round, inputs, found }) => ({
+      ...jobOf(name, { seed: seed + round, inputs, ms: ROUND_MS }),
+      found,
+    }));
 }
 
 function jobOf(name: string, limits: Pick<Job, 'seed' | 'inputs' | 'ms'>): Job {

@@ -49,7 +49,7 @@ export class WatchedWorker implements AsyncDisposable {
       await this.#end();
       const { count, input } = readMirror(this.#mirror);
       const failures = [failureOf(input ?? new Uint8Array(0), outcome)];
-      return { name: job.name, inputs: count - first, ms: performance.now() - started, kept: [], failures };
+      return { name: job.name, inputs: count - first, known: 0, ms: performance.now() - started, kept: [], failures };
     } finally {
       clearInterval(timer);
       worker.off('message', onMessage).off('error', resolve).off('exit', onEnd);

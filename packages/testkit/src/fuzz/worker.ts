@@ -17,7 +17,7 @@ const mirror = new InputMirror(mirrorPath);
 process.on('message', (job: Job) => {
   void runJob(job).then(
     (outcome) => send(outcome),
-    (error: unknown) => send({ name: job.name, inputs: 0, ms: 0, kept: [], failures: [failureOf(Buffer.of(), error)] }),
+    (error: unknown) => send({ name: job.name, inputs: 0, known: 0, ms: 0, kept: [], failures: [failureOf(Buffer.of(), error)] }),
   );
 });
 
