@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -196,7 +197,9 @@ async function expectNothingLeft(soak: Soak): Promise<void> {
   expect(await readdir(scratch.file('tmp'))).toEqual([]);
   expect(await processesWithVariable('GANTRY_STATE_DIR', bench.file('state'))).toEqual([]);
   expect(await bench.journal()).toEqual([]);
-  expect(await filesBelow(bench.file('state', 'locks'))).toEqual([]);
+  // In a few runs, maybe no command came so far as to lock something.
+  const locks = bench.file('state', 'locks');
+  if (IS_SOAK || existsSync(locks)) expect(await readdir(locks)).toEqual([]);
 }
 
 /** Bytes and files of the state directory. */
