@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { createBucket, makeTemporaryDirectory, mountNewTmpfs, startCeph, startSshServer } from '@gantry/testkit';
 import { execa } from 'execa';
 import { chart } from './chart.ts';
+import { GROUPS, parseChoices } from './choices.ts';
 import { runContest } from './contest.ts';
 import { HAS_HALVES, keepTo } from './halves.ts';
 import type { Contestant } from './contestant.ts';
@@ -15,7 +16,6 @@ import { PIPES } from './contestants/pipes.ts';
 import { s3Contestants } from './contestants/s3.ts';
 import { SEALED } from './contestants/sealed.ts';
 import { sshContestants } from './contestants/ssh.ts';
-import type { DataSet } from './data-sets.ts';
 import { DATA_SETS, GIB, makeDataSet } from './data-sets.ts';
 import { mergeContests, readContests } from './merge.ts';
 import { runScaling } from './scaling.ts';
@@ -29,7 +29,7 @@ const { values } = parseArgs({
     peer: { type: 'string', default: '' },
     runs: { type: 'string', default: '3' },
     size: { type: 'string', default: '1' },
-    group: { type: 'string', default: 'tools,memory,sealed,scaling,ssh,s3' },
+    group: { type: 'string', default: GROUPS.join(',') },
     largest: { type: 'string', default: '4' },
     out: { type: 'string', default: 'bench-results' },
     directory: { type: 'string' },
@@ -42,7 +42,7 @@ const { values } = parseArgs({
 const runs = Number(values.runs);
 const bytes = Math.round(Number(values.size) * GIB);
 if (!(Number.isInteger(runs) && runs > 0 && bytes > 0)) throw new Error('--runs must be a whole number and --size a number of GiB');
-const groups = values.group.split(',');
+const { groups, sets, sealedSets } = parseChoices(values);
 const withImports = !values['exports-only'];
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
@@ -61,7 +61,7 @@ const earlier = values.merge ? await readContests(join(values.out, 'results.json
 
 const contests: Contest[] = [];
 if (groups.includes('tools')) {
-  for (const kind of parseSets(values.set)) {
+  for (const kind of sets) {
     const disk = join(path, `${kind}.img`);
     say(`\n${kind}: ${DATA_SETS[kind]}`);
     const size = await makeDataSet(kind, bytes, disk);
@@ -80,7 +80,7 @@ if (groups.includes('memory')) {
   contests.push({ title: `dense, ${format(size)}, source and target in memory`, key: 'memory', bytes: size, results });
 }
 if (groups.includes('sealed')) {
-  for (const kind of parseSets(values.set).filter((kind) => kind === 'mixed' || kind === 'dense')) {
+  for (const kind of sealedSets) {
     say(`\nwith encryption: ${kind}`);
     const disk = join(path, `${kind}.img`);
     const size = await makeDataSet(kind, bytes, disk);
@@ -146,14 +146,6 @@ await writeFile(join(values.out, 'results.json'), `${JSON.stringify({ date, mach
 await writeFile(join(values.out, 'exports.svg'), chart(inChart));
 if (values.docs) await updateDocs(text, chart(inChart));
 process.stdout.write(`${text}\n`);
-
-function parseSets(text: string): readonly DataSet[] {
-  return text.split(',').map((name) => {
-    const found = Object.keys(DATA_SETS).find((kind): kind is DataSet => kind === name);
-    if (found === undefined) throw new Error(`unknown data set ${name}: use ${Object.keys(DATA_SETS).join(', ')}`);
-    return found;
-  });
-}
 
 function format(size: number): string {
   return `${Number((size / GIB).toFixed(2))} GiB`;
