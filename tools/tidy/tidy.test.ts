@@ -72,6 +72,13 @@ test('the text of an error within another message comes from a helper, which kno
   expect(sources.filter(([, text]) => byHand.test(text)).map(([name]) => name)).toEqual([]);
 });
 
+test('libraries of the system are called with stacks of one size: the first of them that is loaded sets it for all', () => {
+  const setting = [...TEXTS].filter(([name, text]) => !name.endsWith('.test.ts') && /koffi\.config\(/.test(text));
+  const sizes = setting.map(([, text]) => /(?:\b\w*STACK_BYTES = |async_stack_size: )(\d[\d* ]*\d)/.exec(text)?.[1]);
+  expect(sizes.length).toBeGreaterThan(3);
+  expect(new Set(sizes)).toEqual(new Set(['1024 * 1024']));
+});
+
 /** The first line of each test that polls with an `expect` other than its own, or of another function that does. */
 function pollsOfOthers(text: string): readonly string[] {
   const parts = text.split(/^(?= *test\b|(?:async )?function |const )/m);

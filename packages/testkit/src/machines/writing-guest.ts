@@ -40,7 +40,7 @@ export interface WritingGuestOptions {
   readonly inFlight?: number;
   /** A guest agent, Debian's; the machine must have the package qemu-guest-agent. */
   readonly agent?: GuestAgentOptions;
-  /** Instead of numbers, it writes so much to the beginning of its first disk; what it says that it wrote are MiB. */
+  /** Instead of numbers, it writes that amount to the beginning of its first disk; what it says that it wrote are MiB. */
   readonly stream?: { readonly mibPerSecond: number; readonly regionMib: number };
 }
 
