@@ -338,7 +338,7 @@ export class FleetQueue implements AsyncDisposable {
     return this.#isDone(await this.#call(() => this.#boss.cancel(queueOf(node), id)));
   }
 
-  /** Has a failed job that is no restore tried again, as if a user had asked for it: its window may be over. @returns whether there was one */
+  /** Has a failed job tried again, unless it is a restore, as if a user had asked for it: its window may be over. @returns whether there was one */
   async redrive({ id, node }: Pick<Attempt, 'id' | 'node'>): Promise<boolean> {
     const sql = `UPDATE ${JOBS}.job SET data = data - 'window' || jsonb_build_object('asked', $4::text), priority = $3
       WHERE name = $1 AND id = $2 AND state = 'failed' AND data->'restore' IS NULL RETURNING id::text`;
