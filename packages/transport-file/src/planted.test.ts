@@ -3,10 +3,11 @@ import { chmod, chown, mkdir, readFile, readdir, rename, symlink, writeFile } fr
 import { join } from 'node:path';
 import type { TemporaryDirectory } from '@gantry/testkit';
 import { makeTemporaryDirectory } from '@gantry/testkit';
-import type { StoreError } from '@gantry/transport';
+import type { PendingObject, StoreError } from '@gantry/transport';
 import { isStoreError } from '@gantry/transport';
 import { describe, expect, test } from 'vitest';
 import { FileStore } from './file-store.ts';
+import { openDirectory } from './node-directory.ts';
 
 /* A store that others can write to: nothing planted there makes reading, writing or clearing leave the store. */
 
@@ -35,6 +36,18 @@ async function failureOf(call: Promise<unknown>): Promise<StoreError> {
   );
   if (isStoreError(error)) return error;
   throw error ?? new Error('the call did not fail');
+}
+
+async function* oneByte(): AsyncGenerator<Uint8Array> {
+  yield Buffer.from('x');
+}
+
+/** A write with one durable byte that can be resumed. */
+async function suspended(store: FileStore): Promise<PendingObject> {
+  const pending = await store.begin('a');
+  await pending.append(oneByte());
+  await pending.suspend();
+  return pending;
 }
 
 describe('.gantry-pending that is a link', () => {
@@ -104,6 +117,39 @@ test('replacing a record does not follow a link at its temporary name', async ()
   await second.commit(EMPTY);
   await expectOutsideUnchanged(directory);
 });
+
+test.each(['kept', 'new'])('a new file does not follow a link at its name: to %s', async (target) => {
+  await using directory = await makeDirectories();
+  // The names of a write's files are random, so that a link is there first only by chance: what protects then is how they are opened.
+  await symlink(`../outside/${target}`, directory.file('store', 'name'));
+  await using store = await openDirectory(directory.file('store'));
+  const create = async (): Promise<void> => (await store.create('name'))[Symbol.asyncDispose]();
+  await expect(create()).rejects.toMatchObject({ name: 'FileSystemError', reason: 'exists' });
+  await expect(store.createSmall('name', Buffer.from('planted'))).rejects.toMatchObject({ name: 'FileSystemError', reason: 'exists' });
+  await expectOutsideUnchanged(directory);
+});
+
+test.each(['../../../outside/kept', `../${TOKEN}/kept`, 'record.json', ''])(
+  'a record that says that its data is "%s" counts as damaged: nothing is read or removed there',
+  async (data) => {
+    await using directory = await makeDirectories();
+    const store = new FileStore(directory.file('store'));
+    const { token } = await suspended(store);
+    const unfinished = directory.file('store', '.gantry-pending');
+    const record: unknown = JSON.parse(await readFile(join(unfinished, token, 'record.json'), 'utf8'));
+    await writeFile(join(unfinished, token, 'record.json'), JSON.stringify(Object.assign({}, record, { data })));
+    await mkdir(join(unfinished, TOKEN));
+    await writeFile(join(unfinished, TOKEN, 'kept'), 'kept');
+    const listed = await Array.fromAsync(store.pending(''));
+    expect(listed).toContainEqual(expect.objectContaining({ token, owner: 'unknown', durableBytes: 0 }));
+    for (const call of [() => store.resume(token), () => store.salvage(token)]) {
+      expect(await failureOf(call())).toMatchObject({ code: 'integrity' });
+    }
+    await store.clear([token]);
+    expect(await readdir(unfinished, { recursive: true })).toEqual([TOKEN, `${TOKEN}/kept`]);
+    await expectOutsideUnchanged(directory);
+  },
+);
 
 test('a directory inside an unfinished write is not removed: the error names it, and the command', async () => {
   await using directory = await makeDirectories();
