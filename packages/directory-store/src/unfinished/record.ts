@@ -29,6 +29,11 @@ export interface WriteRecord {
   readonly mark: string | undefined;
 }
 
+/** The files of a write beside its record. */
+export function namesOf({ data, mark }: Pick<WriteRecord, 'data' | 'mark'>): readonly string[] {
+  return mark === undefined ? [data] : [data, mark];
+}
+
 /** Whether a file has the name of some writer's data or mark. */
 export function isWritersFile(name: string): boolean {
   return DATA_NAME.test(name.replace(/^durable-/, 'data-'));

@@ -9,7 +9,7 @@ import type { StableRoot } from '../root.ts';
 import { durableBytesOf } from './list.ts';
 import { openWriteDirectory } from './write-directory.ts';
 import type { WriteRecord } from './record.ts';
-import { isWritersFile, ownRecord, readRecord, replaceRecord, unknownToken } from './record.ts';
+import { isWritersFile, namesOf, ownRecord, readRecord, replaceRecord, unknownToken } from './record.ts';
 import { isWriteToken } from './token.ts';
 import { UnfinishedWrite } from './unfinished-write.ts';
 
@@ -33,10 +33,7 @@ export async function takeOver(
   const { inOrder, replace } = await context.fileSystem.capabilities(signal);
   const { document, ...record } = await ownRecord(before, { withMark: !inOrder });
   const write = await UnfinishedWrite.create(context, root, { token, record, directory }, { signal });
-  const abandon = async (): Promise<void> => {
-    await write.leave();
-    await removeFiles(directory, record);
-  };
+  const abandon = (): Promise<void> => write.abandon(() => isRecorded(directory, token, record));
   await closeOnFailure(abandon, async () => {
     await write.copyFrom(left, bytes ?? 0, signal);
     await replaceRecord(directory, document, { atOnce: replace });
@@ -97,9 +94,14 @@ async function openWrite(context: StoreContext, token: string): Promise<Director
   return directory;
 }
 
-async function removeFiles(directory: Directory, { data, mark }: WriteRecord): Promise<void> {
-  const names = mark === undefined ? [data] : [data, mark];
-  await Promise.allSettled(names.map((name) => directory.remove(name)));
+/** Whether the write has this record now; also if that cannot be found out, because then its data must stay. */
+async function isRecorded(directory: Directory, token: string, { data }: WriteRecord): Promise<boolean> {
+  const found = await readRecord(directory, token).catch(() => undefined);
+  return found === undefined || found.data === data;
+}
+
+async function removeFiles(directory: Directory, record: WriteRecord): Promise<void> {
+  await Promise.allSettled(namesOf(record).map((name) => directory.remove(name)));
 }
 
 async function openLeft(directory: Directory, { key, data }: WriteRecord, signal: AbortSignal | undefined): Promise<ReadableFile> {

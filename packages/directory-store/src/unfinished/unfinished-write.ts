@@ -10,6 +10,7 @@ import { openObject } from '../open-object.ts';
 import { orMissing } from '../paths.ts';
 import type { StableRoot } from '../root.ts';
 import { DurableProgress } from './durable-progress.ts';
+import { namesOf } from './record.ts';
 import type { WriteFiles } from './write-directory.ts';
 import { removeWriteDirectory, syncWriteDirectories } from './write-directory.ts';
 
@@ -168,6 +169,24 @@ export class UnfinishedWrite implements PendingObject {
     await this.#close();
   }
 
+  /**
+   * Ends a write that should have taken over another one's directory. What that one left stays; the files of this one go, or they would
+   * keep the space of another copy.
+   *
+   * @param isTakenOver whether the directory is already this one's: then its files stay, for the next writer
+   */
+  async abandon(isTakenOver: () => Promise<boolean>): Promise<void> {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    try {
+      await this.#progress.end();
+      // What cannot be removed now is removed with the directory.
+      if (!(await isTakenOver())) await this.#removeOwn().catch(() => undefined);
+    } finally {
+      await this.#close();
+    }
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.discard();
   }
@@ -262,24 +281,27 @@ export class UnfinishedWrite implements PendingObject {
   /** A failure to remove the rest must not hide the result of the write: `pending` lists what is left. */
   async #end({ committed, isThere }: { readonly committed: boolean; readonly isThere: boolean }): Promise<void> {
     try {
-      const { data, mark } = this.#files.record;
-      const { directory } = this.#files;
-      const own = mark === undefined ? [data] : [data, mark];
       if (this.#isBeside && !committed && !isThere) {
         await this.#progress.end();
-        await Promise.all(own.map((name) => orMissing(directory.remove(name))));
+        await this.#removeOwn();
         return;
       }
+      const { directory, record } = this.#files;
       // If its own file is gone, another writer has taken over the directory.
-      const isOwn = committed || (await directory.find([data])) !== undefined;
+      const isOwn = committed || (await directory.find([record.data])) !== undefined;
       await this.#progress.end();
-      await Promise.all([this.#close(), isOwn ? removeWriteDirectory(this.#context, this.token, own) : undefined]);
+      await Promise.all([this.#close(), isOwn ? removeWriteDirectory(this.#context, this.token, namesOf(record)) : undefined]);
     } catch (error) {
       const why = failureText(error);
       this.#context.warnOnce(`cannot remove the unfinished write ${this.token} of ${this.key} from ${this.#context.shown}: ${why}`);
     } finally {
       await this.#close();
     }
+  }
+
+  async #removeOwn(): Promise<void> {
+    const { directory, record } = this.#files;
+    await Promise.all(namesOf(record).map((name) => orMissing(directory.remove(name))));
   }
 
   async #close(): Promise<void> {
