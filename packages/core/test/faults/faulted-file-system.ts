@@ -11,7 +11,7 @@ export function faultedFileSystem(system: FileSystem, faults: Faults): FileSyste
   const space = system.space?.bind(system);
   return {
     capabilities: (signal) => system.capabilities(signal),
-    root: async (signal) => new FaultedDirectory(await run('open .', 'reads', () => system.root(signal)), faults),
+    root: async (signal) => new FaultedDirectory(await opening(run, 'open .', 'reads', () => system.root(signal)), faults),
     statRoot: (signal) => run('stat .', 'reads', () => system.statRoot(signal)),
     makeRoot: (signal) => run('mkdir .', 'adds', () => system.makeRoot(signal)),
     ...(space === undefined ? {} : { space: (signal) => run('statfs .', 'reads', () => space(signal)) }),
@@ -25,6 +25,17 @@ type RunCall = <T>(name: string, effect: Effect, work: () => Promise<T>) => Prom
 /** A call fails as system calls do. */
 function callsOf(faults: Faults): RunCall {
   return (name, effect, work) => withFault(faults, { name, effect }, work).catch((error: unknown) => Promise.reject(asSystemError(error)));
+}
+
+/** A call that opens something. What it opened before its answer was lost is closed: the kernel gives a process no such descriptor. */
+async function opening<T extends AsyncDisposable>(run: RunCall, name: string, effect: Effect, open: () => Promise<T>): Promise<T> {
+  let opened: T | undefined;
+  try {
+    return await run(name, effect, async () => (opened = await open()));
+  } catch (error) {
+    await opened?.[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 function asSystemError(error: unknown): unknown {
@@ -45,6 +56,7 @@ class FaultedDirectory implements Directory {
   readonly #inner: Directory;
   readonly #faults: Faults;
   readonly #run: RunCall;
+  readonly #closed: () => void;
 
   constructor(inner: Directory, faults: Faults) {
     this.path = inner.path;
@@ -52,15 +64,17 @@ class FaultedDirectory implements Directory {
     this.#inner = inner;
     this.#faults = faults;
     this.#run = callsOf(faults);
+    this.#closed = faults.opened(`open ${inner.path}`);
   }
 
   async walk(parts: readonly string[]): Promise<Directory> {
-    return new FaultedDirectory(await this.#run(`walk ${parts.join('/')}`, 'reads', () => this.#inner.walk(parts)), this.#faults);
+    const name = `walk ${parts.join('/')}`;
+    return new FaultedDirectory(await opening(this.#run, name, 'reads', () => this.#inner.walk(parts)), this.#faults);
   }
 
   async walkEach(parts: readonly string[]): Promise<readonly Directory[]> {
-    const found = await this.#run(`walk ${parts.join('/')}`, 'reads', () => this.#inner.walkEach(parts));
-    return found.map((each) => new FaultedDirectory(each, this.#faults));
+    const found = await opening(this.#run, `walk ${parts.join('/')}`, 'reads', async () => together(await this.#inner.walkEach(parts)));
+    return found.all.map((each) => new FaultedDirectory(each, this.#faults));
   }
 
   find(parts: readonly string[]): ReturnType<Directory['find']> {
@@ -77,7 +91,7 @@ class FaultedDirectory implements Directory {
 
   async read(parts: readonly string[], signal?: AbortSignal): Promise<ReadableFile> {
     const name = `open ${parts.join('/')}`;
-    const file = await this.#run(name, 'reads', () => this.#inner.read(parts, signal));
+    const file = await opening(this.#run, name, 'reads', () => this.#inner.read(parts, signal));
     return readable(file, `read ${parts.join('/')}`, this.#faults);
   }
 
@@ -86,7 +100,7 @@ class FaultedDirectory implements Directory {
   }
 
   async create(name: string, signal?: AbortSignal): Promise<WritableFile> {
-    const file = await this.#run(`create ${name}`, 'adds', () => this.#inner.create(name, signal));
+    const file = await opening(this.#run, `create ${name}`, 'adds', () => this.#inner.create(name, signal));
     return writable(file, name, this.#faults);
   }
 
@@ -115,6 +129,7 @@ class FaultedDirectory implements Directory {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed();
     await this.#inner[Symbol.asyncDispose]();
   }
 
@@ -127,7 +142,18 @@ function innerOf(directory: Directory): Directory {
   return directory instanceof FaultedDirectory ? FaultedDirectory.inner(directory) : directory;
 }
 
+/** Several that are closed together. */
+function together<T extends AsyncDisposable>(all: readonly T[]): AsyncDisposable & { readonly all: readonly T[] } {
+  return {
+    all,
+    async [Symbol.asyncDispose]() {
+      for (const each of all) await each[Symbol.asyncDispose]();
+    },
+  };
+}
+
 function readable(file: ReadableFile, name: string, faults: Faults): ReadableFile {
+  const closed = faults.opened(name);
   return {
     found: file.found,
     read: async function* read(offset, end) {
@@ -135,12 +161,16 @@ function readable(file: ReadableFile, name: string, faults: Faults): ReadableFil
       await beforeWork(faults, fault, { name, effect: 'reads' }).catch((error: unknown) => Promise.reject(asSystemError(error)));
       yield* asSystemErrors(faultedBody(file.read(offset, end), { faults, call, fault }));
     },
-    [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => {
+      closed();
+      return file[Symbol.asyncDispose]();
+    },
   };
 }
 
 function writable(file: WritableFile, name: string, faults: Faults): WritableFile {
   const run = callsOf(faults);
+  const closed = faults.opened(`create ${name}`);
   return {
     get arrivedBytes() {
       return file.arrivedBytes;
@@ -150,7 +180,10 @@ function writable(file: WritableFile, name: string, faults: Faults): WritableFil
     flush: () => file.flush(),
     sync: (options) => run(`fdatasync ${name}`, 'adds', () => file.sync(options)),
     finish: () => run(`fsync ${name}`, 'adds', () => file.finish()),
-    [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => {
+      closed();
+      return file[Symbol.asyncDispose]();
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-import type { CallOptions, PendingObject, Store } from '@gantry/transport';
+import type { ByteSource, CallOptions, ObjectInfo, PendingObject, Store } from '@gantry/transport';
 import { alterBody, alterPending, alterRangeCopy, alterStore } from '@gantry/transport';
 import { Killed } from '../histories.ts';
 import type { Effect, Faults } from './faults.ts';
@@ -11,9 +11,14 @@ export function faultedStore(store: Store, faults: Faults): Store {
   async function* listed<T>(name: string, options: CallOptions | undefined, items: () => AsyncIterable<T>): AsyncGenerator<T> {
     const { call, fault } = faults.next(name, 'reads');
     await beforeWork(faults, fault, { name, effect: 'reads', signal: options?.signal });
-    for await (const item of items()) {
-      yield item;
-      await afterWork(faults, call, fault);
+    const closed = faults.opened(name);
+    try {
+      for await (const item of items()) {
+        yield item;
+        await afterWork(faults, call, fault);
+      }
+    } finally {
+      closed();
     }
   }
   const salvage = store.salvage?.bind(store);
@@ -30,7 +35,8 @@ export function faultedStore(store: Store, faults: Faults): Store {
         await source[Symbol.asyncDispose]();
         throw error;
       });
-      return alterBody(source, (chunks) => faultedBody(chunks, { faults, call, fault, signal }));
+      const body = alterBody(source, (chunks) => faultedBody(chunks, { faults, call, fault, signal }));
+      return noted(body, faults.opened(name));
     },
     list: (prefix, options) => listed(`list ${prefix}`, options, () => store.list(prefix, options)),
     pending: (prefix, options) => listed(`pending ${prefix}`, options, () => store.pending(prefix, options)),
@@ -46,9 +52,33 @@ export function faultedStore(store: Store, faults: Faults): Store {
   });
 }
 
+/** A body that says when it is closed: by its end, or by disposing of it. */
+function noted(body: ByteSource, closed: () => void): ByteSource {
+  const until = async function* (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* chunks;
+    } finally {
+      closed();
+    }
+  };
+  return {
+    ...alterBody(body, until),
+    [Symbol.asyncDispose]: () => {
+      closed();
+      return body[Symbol.asyncDispose]();
+    },
+  };
+}
+
 function faultedWrite(pending: PendingObject, faults: Faults): PendingObject {
   const name = `append ${pending.key}`;
-  const unlessKilled = (work: () => Promise<void>): Promise<void> => (faults.wasKilled ? Promise.reject(new Killed()) : work());
+  const closed = faults.opened(`begin ${pending.key}`);
+  const closing = async (work: () => Promise<void>): Promise<void> => {
+    closed();
+    if (faults.wasKilled) throw new Killed();
+    await work();
+  };
+  const leave = pending.leave?.bind(pending);
   return alterPending(pending, {
     append: async (source, options) => {
       const { signal } = options ?? {};
@@ -58,11 +88,18 @@ function faultedWrite(pending: PendingObject, faults: Faults): PendingObject {
       await afterWork(faults, call, fault);
     },
     ...alterRangeCopy(pending, (copy, _range, options) => withFault(faults, { name, effect: 'adds', signal: options?.signal }, copy)),
-    commit: (digest, options) =>
-      withFault(faults, { name: `commit ${pending.key}`, effect: 'adds', signal: options?.signal }, () => pending.commit(digest, options)),
-    discard: () => unlessKilled(() => pending.discard()),
-    suspend: () => unlessKilled(() => pending.suspend()),
+    commit: async (digest, options) => {
+      const { signal } = options ?? {};
+      const work = (): Promise<ObjectInfo> => pending.commit(digest, options);
+      const info = await withFault(faults, { name: `commit ${pending.key}`, effect: 'adds', signal }, work);
+      closed();
+      return info;
+    },
+    discard: () => closing(() => pending.discard()),
+    suspend: () => closing(() => pending.suspend()),
+    ...(leave === undefined ? {} : { leave: () => (closed(), leave()) }),
     [Symbol.asyncDispose]: async () => {
+      closed();
       if (!faults.wasKilled) await pending[Symbol.asyncDispose]();
     },
   });

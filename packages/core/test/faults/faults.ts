@@ -118,6 +118,8 @@ export class Faults {
   /** Calls that were not given any signal, and so could not be cancelled. */
   readonly withoutSignal: string[] = [];
   readonly #cancel = new AbortController();
+  /** By what was given out: the name of the call that opened it. */
+  readonly #open = new Map<object, string>();
   #killed = false;
 
   constructor(point?: FaultPoint) {
@@ -153,6 +155,18 @@ export class Faults {
   /** The fault is happening, to the call with this name. */
   reached(name: string): void {
     this.hit ??= name;
+  }
+
+  /** Something was opened by a call with this name, and given out. @returns to be called when it is closed */
+  opened(name: string): () => void {
+    const key = {};
+    this.#open.set(key, name);
+    return () => void this.#open.delete(key);
+  }
+
+  /** The names of the calls that opened what is open. */
+  get open(): readonly string[] {
+    return [...this.#open.values()];
   }
 
   /** Cancels the operation. */

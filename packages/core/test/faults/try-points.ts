@@ -109,6 +109,8 @@ async function attemptIt({ run }: Operation, world: World, from: Places, faults:
   const places: Places = [scope.use(await from[0].copy()), scope.use(await from[1].copy())];
   const state = stateDirectory ?? (await copyState(world, STATE));
   const failure = await withParts(world, places, state, faults, (parts) => failureOf(run(parts)));
+  // What an operation no longer waits for is closed a moment later.
+  await expect.poll(() => faults.open, { message: 'what is left open' }).toEqual([]);
   const owned = scope.move();
   return { places, failure, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
