@@ -537,6 +537,31 @@ two: { instances: here, stores: [${gone}, second], hooks: ${hooks} }`);
     });
   });
 
+  test('removes no copies unless it is known that no other store of the policy is the one that they are in', async () => {
+    await instance('web1');
+    await symlink('second', bench.file('other-name'));
+    await configure('nightly: { instances: here, stores: [first, ./other-name], copies: [{ to: second, retention: { last: 1 } }] }');
+    await bench.gantry('store', 'init', 'second');
+    const kept = async (): Promise<number> =>
+      (await readdir(bench.file('second', 'web1'), { recursive: true })).filter((name) => name.endsWith('manifest.json')).length;
+    for (const again of [[], ['--again']]) await runJson('nightly', '--instance', 'web1', '--exports-only', ...again);
+    const atStore = ['nightly', '--store-only', 'second', '--skip-newer', '1h'];
+    expect((await runJson(...atStore)).runs).toMatchObject([{ stores: [], problems: [{ code: 'STORE_ADDRESS' }] }]);
+    // Nobody can say what it is.
+    await rm(bench.file('other-name'));
+    await writeFile(bench.file('other-name'), '');
+    const message = expect.stringMatching(/^nothing is removed from second: whether it is store \S+ under another address is not known/);
+    const refused = [
+      { stores: [{ store: 'second', copied: { failed: 0 } }], problems: expect.arrayContaining([expect.objectContaining({ message })]) },
+    ];
+    for (const args of [atStore, ['nightly', '--again']]) {
+      const { runs } = await runJson(...args);
+      expect(runs).toMatchObject(refused);
+      expect(runs[0]?.stores[0]).not.toHaveProperty('pruned');
+    }
+    expect(await kept()).toBe(3);
+  });
+
   test('of which everything fails has the exit status of the first failure', async () => {
     await instance('web1');
     await rm(bench.file('web1.img'));

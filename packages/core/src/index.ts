@@ -36,7 +36,7 @@ export type { PlainFrame } from './frames/random-access.ts';
 export { storeSink } from './exports/store-sink.ts';
 export type { InitializedStore } from './exports/store-marker.ts';
 export { knownStoreId } from './exports/separate-stores.ts';
-export { initializeStore, requireStore } from './exports/store-marker.ts';
+export { initializeStore, requireStore, storeId } from './exports/store-marker.ts';
 export { unopenedStore } from './exports/unopened-store.ts';
 export type { UnfinishedExport } from './exports/unfinished.ts';
 export { clearUnfinished, findUnfinished } from './exports/unfinished.ts';

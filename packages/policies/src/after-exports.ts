@@ -2,7 +2,7 @@ import type { CopySettings, VerifySettings } from '@gantry/config';
 import type { OperationOptions, PruneResult, RetentionPolicy } from '@gantry/core';
 import { GantryError, mirrorStore, pruneStore, verifyStore } from '@gantry/core';
 import type { Store } from '@gantry/transport';
-import { assertOtherStore } from './open-stores.ts';
+import { assertNoneOf, assertOtherStore } from './open-stores.ts';
 import { problemOf, problemsOfCopies } from './problems.ts';
 import type { StoreOfRun } from './record/form.ts';
 import type { RunLog } from './record/log.ts';
@@ -46,7 +46,12 @@ export class AfterExports {
     await this.#prune({ named, store, role: 'exports' }, instances, retention);
   }
 
-  /** Copies from a store to another one, and prunes that. @throws the signal's reason */
+  /**
+   * Copies from a store to another one, and prunes that.
+   *
+   * @param stores those of the policy that could be opened; that none of the others is the one of the copies is not known
+   * @throws the signal's reason
+   */
   async copy({ named, store: source }: OpenedStore, { to, retention }: CopySettings, stores: readonly OpenedStore[]): Promise<void> {
     const instances = this.#goodIn(named);
     if (instances.length === 0) return;
@@ -68,7 +73,9 @@ export class AfterExports {
       for (const problem of problemsOfCopies(result, to)) this.#log.problem(problem);
       const incomplete = new Set(failed.map(({ reference }) => instanceOf(reference)));
       const complete = instances.filter((name) => !incomplete.has(name));
-      if (retention !== undefined) await this.#prune({ named: to, store: target, role: 'copies' }, complete, retention);
+      if (retention === undefined) return;
+      await assertNoneOf({ named: to, store: target }, this.#request, stores);
+      await this.#prune({ named: to, store: target, role: 'copies' }, complete, retention);
     });
   }
 

@@ -1,5 +1,5 @@
 import { assertSamePrivacy, exportSettings } from '@gantry/config';
-import { asFirstError, GantryError, knownStoreId, unopenedStore, errorText } from '@gantry/core';
+import { asFirstError, GantryError, knownStoreId, storeId, unopenedStore, errorText } from '@gantry/core';
 import { problemOf } from './problems.ts';
 import type { RunProblem } from './record/form.ts';
 import type { OpenedStore, PolicyRunRequest } from './run-request.ts';
@@ -61,10 +61,40 @@ export async function assertOtherStore({ named, store }: OpenedStore, others: re
   const id = await knownStoreId(store, { signal });
   if (id === undefined) return;
   for (const other of others) {
-    if ((await knownStoreId(other.store, { signal })) !== id) continue;
-    throw new GantryError('STORE_ADDRESS', {
-      message: `${named} is the same store as ${other.named}, under another address`,
-      hint: 'Name each store once in a policy.',
-    });
+    if ((await knownStoreId(other.store, { signal })) === id) throw sameStore(named, other.named);
   }
+}
+
+/**
+ * Refuses to remove anything from a store of copies that is one of those of its policy under another address, and unless each of these has
+ * been asked: the retention of copies would remove what the other one keeps.
+ *
+ * @param opened those of the policy that could be opened
+ * @throws GantryError `STORE_*`; the signal's reason
+ */
+export async function assertNoneOf(
+  { named, store }: OpenedStore,
+  { policy, signal }: Pick<PolicyRunRequest, 'policy' | 'signal'>,
+  opened: readonly OpenedStore[],
+): Promise<void> {
+  const id = await storeId(store, { signal });
+  for (const name of policy.stores) {
+    const other = opened.find((each) => each.named === name);
+    // A place without an id may be a store that is not mounted.
+    const otherId = other && (await storeId(other.store, { signal }));
+    if (otherId === undefined) {
+      throw new GantryError('STORE_FAILED', {
+        message: `nothing is removed from ${named}: whether it is store ${name} under another address is not known, because that has no id that can be read`,
+        hint: `It is pruned when gantry-store.json of ${name} can be read from this host.`,
+      });
+    }
+    if (otherId === id) throw sameStore(named, name);
+  }
+}
+
+function sameStore(named: string, other: string): GantryError {
+  return new GantryError('STORE_ADDRESS', {
+    message: `${named} is the same store as ${other}, under another address`,
+    hint: 'Name each store once in a policy.',
+  });
 }

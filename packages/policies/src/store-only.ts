@@ -26,7 +26,9 @@ export async function workAtStore(request: PolicyRunRequest, log: RunLog, named:
   const copy = policy.copies.find(({ to }) => to === named);
   await using scope = new AsyncDisposableStack();
   const from = copy === undefined ? [named] : policy.stores;
-  const opened = await openFirst(request, log, from, scope);
+  // Before anything is removed from a store of copies, each of the policy is asked whether it is the same one.
+  const stores = await openStores(request, log, { from, all: copy?.retention !== undefined }, scope);
+  const [opened] = stores;
   if (opened === undefined) return;
   const names = await selectedNames(request, log);
   const good = await goodInstances(request, opened, names, since);
@@ -38,26 +40,32 @@ export async function workAtStore(request: PolicyRunRequest, log: RunLog, named:
   }
   const after = new AfterExports(request, log, () => good);
   if (copy === undefined) await after.tidy(opened);
-  else await after.copy(opened, copy, [opened]);
+  else await after.copy(opened, copy, stores);
 }
 
-/** Opens the first of some stores that can be opened. Why others cannot goes into the record. @throws the signal's reason */
-async function openFirst(
+/**
+ * Opens those of some stores that can be opened: all, or the first of them. Why others cannot goes into the record.
+ *
+ * @throws the signal's reason
+ */
+async function openStores(
   { openStore, signal, storeOnly }: PolicyRunRequest,
   log: RunLog,
-  stores: readonly string[],
+  { from, all }: { readonly from: readonly string[]; readonly all: boolean },
   scope: AsyncDisposableStack,
-): Promise<OpenedStore | undefined> {
-  for (const named of stores) {
+): Promise<readonly OpenedStore[]> {
+  const opened: OpenedStore[] = [];
+  for (const named of from) {
+    if (!all && opened.length > 0) break;
     try {
       // What is copied from is not changed: this host need not have the right to.
-      return { named, store: scope.use(await openStore(named, named === storeOnly ? 'write' : 'read')) };
+      opened.push({ named, store: scope.use(await openStore(named, named === storeOnly ? 'write' : 'read')) });
     } catch (error) {
       signal.throwIfAborted();
       log.problem(problemOf(`store ${named}`, error));
     }
   }
-  return undefined;
+  return opened;
 }
 
 /** What the policy selects, as far as its sources can be asked. */
