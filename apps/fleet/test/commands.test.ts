@@ -220,10 +220,11 @@ describe('on one machine', () => {
       for (const name of ['web1', 'web2']) await expect.poll(second.said, PATIENTLY).toContain(`${name} (policy nightly): present`);
       for (const name of ['web1', 'web2']) expect(await exportsOf(name)).toHaveLength(1);
     }
-    expect(await fleet('segment', 'dc1', '8', '--node', 'n1', '--rate', '90M')).toMatchObject({
-      stdout: 'segment dc1 takes 8 exports at once, 90.0 MiB/s together',
+    // The share of an export has ten digits, which gantry takes with a unit alone.
+    expect(await fleet('segment', 'dc1', '8', '--node', 'n1', '--rate', '10G')).toMatchObject({
+      stdout: 'segment dc1 takes 8 exports at once, 10.0 GiB/s together',
     });
-    expect((await fleet('status')).stdout).toContain('segment dc1: 0 of 8 exports at once, 90.0 MiB/s together');
+    expect((await fleet('status')).stdout).toContain('segment dc1: 0 of 8 exports at once, 10.0 GiB/s together');
     expect(await fleet('pause')).toMatchObject({ exitCode: 0, stdout: 'nothing begins on all nodes' });
     const unknownNode = { exitCode: 2, stderr: expect.stringMatching(/n2 is not a node of the fleet.*\n.*Its nodes: n1\./) };
     expect(await fleet('pause', 'n2')).toMatchObject(unknownNode);

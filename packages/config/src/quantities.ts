@@ -18,6 +18,14 @@ export function parseRate(value: string): number | undefined {
   return /t/i.test(value) ? undefined : parseBytes(value);
 }
 
+const UNITS_OF_RATES = ['', 'K', 'M', 'G'];
+
+/** A rate of at least one byte a second as {@link parseRate} reads it: in the smallest unit that can say it, rounded down to a whole number. */
+export function formatRate(bytesPerSecond: number): string {
+  const said = UNITS_OF_RATES.map((unit) => `${Math.floor(bytesPerSecond / (UNITS[unit] ?? 1))}${unit}`);
+  return said.find((text) => parseRate(text) !== undefined) ?? '1';
+}
+
 /** A size such as `20GiB`, or a share from above 0 % to 100 % such as `5%`; undefined for another text. */
 export function parseBudget(value: string): VerifyBudget | undefined {
   const [, percent] = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(value) ?? [];

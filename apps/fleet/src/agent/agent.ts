@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { formatRate, parseRate } from '@gantry/config/quantities';
 import { asFirstError, errorText, GantryError, pause } from '@gantry/core';
 import { RESTORE_PRIORITY, subjectText } from '../planner/job.ts';
 import type { Attempt, FleetQueue } from '../queue/fleet-queue.ts';
@@ -260,7 +261,7 @@ export class Agent {
   /** @param maxRate what its tokens are worth, bytes a second for each store */
   async #start(entry: LedgerEntry, maxRate: number | undefined): Promise<void> {
     const { ledger, command, note } = this.#options;
-    const env = { ...this.#options.env, ...(maxRate === undefined ? {} : { GANTRY_MAX_RATE: String(maxRate) }) };
+    const env = { ...this.#options.env, ...(maxRate === undefined ? {} : { GANTRY_MAX_RATE: formatRate(maxRate) }) };
     let started: ExportProcess;
     try {
       started = await startExport({ command: [...command, ...argumentsOf(entry.data, new Date())], env, ...ledger.outputs(entry.id) });

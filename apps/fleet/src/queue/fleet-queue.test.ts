@@ -427,10 +427,21 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     await limit(2000);
     const later = await asNode.tokens((tokens) => tokens.take(['segment.dc1']));
     shares.push(...('full' in later ? [] : later.tokens.map(({ store, bytesPerSecond }) => [store, bytesPerSecond])));
+    // What a node wrote there that was taken over.
+    for (const worth of ['1e12', '0.5', '1e300', '"x"']) {
+      await sql(`UPDATE gantry_jobs.job SET data = '{"bytesPerSecond": ${worth}}' WHERE name = 'token/segment.dc1'`);
+      const taken = await asNode.tokens((tokens) => tokens.take(['segment.dc1']));
+      for (const token of 'full' in taken ? [] : taken.tokens) {
+        shares.push([token.store, token.bytesPerSecond]);
+        await asNode.tokens((tokens) => tokens.release(token));
+      }
+    }
     expect(shares).toEqual([
       ['segment.dc1', 250],
       ['segment.dc1/restore', 250],
       ['segment.dc1', 500],
+      ['segment.dc1', 1e12],
+      ...Array.from({ length: 3 }, () => ['segment.dc1', undefined]),
     ]);
     expect(await queue.tokens((tokens) => tokens.limits())).toEqual([
       { store: 'segment.dc1', atOnce: 3, bytesPerSecond: 2000, nodes: ['n1'], held: 2 },

@@ -68,7 +68,7 @@ const limitRow = z.object({
 });
 const segmentRow = z.object({ store: z.string(), nodes: z.array(z.string()) });
 /** In the job of a token. Nodes may change it: a share that does not fit is left out. */
-const tokenData = z.object({ bytesPerSecond: z.number().positive().optional() }).catch({});
+const tokenData = z.object({ bytesPerSecond: z.int().positive().optional() }).catch({});
 
 /**
  * Limits of stores across nodes: a queue for each store that has one, with as many jobs as exports may be written at once. To hold a token is
