@@ -281,7 +281,7 @@ test('writes into a store that has a limit when it has a token of it, and gives 
     { ...job('a'), stores: ['vault', 'shelf'], priority: 2 },
     { ...job('b'), stores: ['vault'] },
   ]);
-  await startAgent();
+  await startAgent({ env: { ...gantry.env, GANTRY_MAX_RATE: '900' } });
   await expect.poll(async () => (await found('b'))?.output.message, PATIENTLY).toBe('vault takes no more exports at once');
   expect(await gantry.starts('b')).toBe(0);
   expect(await found('a')).toMatchObject({ state: 'running' });
@@ -297,7 +297,8 @@ test('writes into a store that has a limit when it has a token of it, and gives 
   ]);
   await sql(`UPDATE gantry_jobs.job SET start_after = now() WHERE name = 'export/${node}' AND state = 'retry'`);
   await until('b', 'done');
-  expect(await readFile(home.file('b.env'), 'utf8')).toContain('GANTRY_MAX_RATE=1000\n');
+  // Half of the rate of the store is more than the agent has.
+  expect(await readFile(home.file('b.env'), 'utf8')).toContain('GANTRY_MAX_RATE=900\n');
   for (const limited of ['vault', 'segment.dc1']) await queue.tokens((tokens) => tokens.limit(limited, undefined));
 });
 

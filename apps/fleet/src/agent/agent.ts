@@ -261,7 +261,7 @@ export class Agent {
   /** @param maxRate what its tokens are worth, bytes a second for each store */
   async #start(entry: LedgerEntry, maxRate: number | undefined): Promise<void> {
     const { ledger, command, note } = this.#options;
-    const env = { ...this.#options.env, ...(maxRate === undefined ? {} : { GANTRY_MAX_RATE: formatRate(maxRate) }) };
+    const env = withMaxRate(this.#options.env, maxRate);
     let started: ExportProcess;
     try {
       started = await startExport({ command: [...command, ...argumentsOf(entry.data, new Date())], env, ...ledger.outputs(entry.id) });
@@ -320,6 +320,13 @@ function maxRateOf({ stores: limited = [] }: JobData, tokens: readonly Token[]):
     bytesPerSecond === undefined ? [] : [isSegment(store) ? Math.max(1, Math.floor(bytesPerSecond / Math.max(1, stores))) : bytesPerSecond],
   );
   return shares.length === 0 ? undefined : Math.min(...shares);
+}
+
+/** With that rate, unless the agent has a lower one; if that is not valid, what is started says so. */
+function withMaxRate(env: NodeJS.ProcessEnv, maxRate: number | undefined): NodeJS.ProcessEnv {
+  const own = env['GANTRY_MAX_RATE'] ?? '';
+  if (maxRate === undefined || (own !== '' && (parseRate(own) ?? 0) <= maxRate)) return env;
+  return { ...env, GANTRY_MAX_RATE: formatRate(maxRate) };
 }
 
 /** Resolves when a signal has been aborted for {@link LEAVE_MS}. @param over frees what it waits with */
