@@ -71,8 +71,7 @@ export interface Session extends CliContext {
   readonly settings: (scope: SettingsScope, access?: Access) => Promise<ExportSettings>;
   /**
    * The limit of the option, else of the environment, else that of gantry.yaml, which may change with the time of day; at most
-   * `GANTRY_MAX_RATE`. To `read` from a
-   * store by its full address, a configuration that cannot be used is only a warning.
+   * `GANTRY_MAX_RATE`. To `read` from a store by its full address, a configuration that cannot be used is only a warning.
    */
   readonly rate: (scope: SettingsScope, access?: Access) => Promise<Rate | undefined>;
   /** The store of that address, or with that name in the configuration; `write` for commands that write objects. */
