@@ -1,11 +1,12 @@
 import { isName } from '@gantry/config';
-import { GantryError, isSameHost } from '@gantry/core';
+import { GantryError } from '@gantry/core';
 import type { Context } from '../command-line/context.ts';
 import { configurationOf } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import { ask } from '../command-line/options.ts';
 import { outcome } from '../control/requests.ts';
 import { subjectText } from '../planner/job.ts';
+import { nodeOf, whyNoNode } from '../planner/node-of.ts';
 import type { FleetJob } from '../queue/records.ts';
 import { isSegment, limitedText, nodeName, segmentKey } from '../queue/names.ts';
 import type { LimitSettings } from '../queue/store-tokens.ts';
@@ -72,12 +73,12 @@ export async function runPause(
   context.output.result({ operation, node: name }, [operation === 'pause' ? `nothing begins on ${what}` : `${what} may begin exports`]);
 }
 
-/** @returns the node as the fleet names it @throws GantryError `USAGE` if it has no such node */
+/** @returns the node as the fleet names it @throws GantryError `USAGE` if it has no such node, or several */
 async function knownNode(context: Context, name: string, options: QueueOptions): Promise<string> {
   const { nodes, paused } = await askStatus(context, options, 0);
-  const found = [...nodes, ...paused].find((each) => isSameHost(each, name));
-  if (found !== undefined) return found;
-  throw new GantryError('USAGE', { message: `${name} is not a node of the fleet`, hint: `Its nodes: ${listOf(nodes)}.` });
+  const found = nodeOf([...nodes, ...paused], name);
+  if (found.node !== undefined) return found.node;
+  throw new GantryError('USAGE', { message: `${name} ${whyNoNode(found)}`, hint: `Its nodes: ${listOf(nodes)}.` });
 }
 
 interface LimitOptions extends QueueOptions {

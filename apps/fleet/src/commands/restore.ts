@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Configuration, Policy } from '@gantry/config';
 import { namedStore, policyNamed } from '@gantry/config';
-import { GantryError, isSameHost } from '@gantry/core';
+import { GantryError } from '@gantry/core';
 import type { Context } from '../command-line/context.ts';
 import { configurationOf } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import { ask } from '../command-line/options.ts';
 import { outcome } from '../control/requests.ts';
+import { nodeOf, whyNoNode } from '../planner/node-of.ts';
 import { nodeName } from '../queue/names.ts';
 import type { RestoreOrder } from '../queue/restore-order.ts';
 import { isExportReference, isRestoreTarget } from '../queue/restore-order.ts';
@@ -28,11 +29,12 @@ export async function runRestore(context: Context, reference: string, options: R
   const store = storeOf(configuration, policy, named);
   const name = nodeName(asked);
   const { nodes } = await askStatus(context, queue, 0);
-  const node = nodes.find((each) => isSameHost(each, name));
-  if (node === undefined) {
+  const found = nodeOf(nodes, name);
+  if (found.node === undefined) {
     const hint = `Its nodes: ${nodes.length === 0 ? 'none' : nodes.join(', ')}.`;
-    throw new GantryError('USAGE', { message: `${name} is not a node of the fleet`, hint });
+    throw new GantryError('USAGE', { message: `${name} ${whyNoNode(found)}`, hint });
   }
+  const { node } = found;
   const id = randomUUID();
   const instance = reference.split('@')[0] ?? reference;
   const order: RestoreOrder = { store, export: reference, to, createDisks, checkFirst, resume, dryRun, yes };

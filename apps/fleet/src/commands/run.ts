@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { assertPolicies, isName } from '@gantry/config';
-import { GantryError, isSameHost } from '@gantry/core';
+import { GantryError } from '@gantry/core';
 import type { Context } from '../command-line/context.ts';
 import { configurationOf, describeProblems, openContext } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import { ask, ownNode } from '../command-line/options.ts';
 import { outcome } from '../control/requests.ts';
+import { nodeOf, whyNoNode } from '../planner/node-of.ts';
 import type { FoundInstance } from '../planner/placement.ts';
 import { Placement } from '../planner/placement.ts';
 import { askStatus } from './ask-status.ts';
@@ -25,11 +26,12 @@ export async function runRun(context: Context, name: string, { config, policy, .
   for (const line of describeProblems(problems)) context.output.warn(line);
   const { policy: from, host } = theOnly(found, name);
   const { nodes } = await askStatus(context, options, 0);
-  const node = nodes.find((each) => isSameHost(each, host));
-  if (node === undefined) {
-    const message = `cannot export ${name}: it is on ${host}, which is not a node of the fleet`;
+  const placed = nodeOf(nodes, host);
+  if (placed.node === undefined) {
+    const message = `cannot export ${name}: it is on ${host}, which ${whyNoNode(placed)}`;
     throw new GantryError('INSTANCE_ELSEWHERE', { message, hint: 'gantry-fleet init --node adds nodes.' });
   }
+  const { node } = placed;
   const id = randomUUID();
   const stores = (configuration.policies.get(from)?.stores ?? []).filter(isName);
   await ask(context, options, { command: 'run', id, node, policy: from, instance: name, stores }, outcome);

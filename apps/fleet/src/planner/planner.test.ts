@@ -21,7 +21,7 @@ beforeAll(async () => {
   const opened = await openEmbeddedDatabase(place.file('queue'), { warn: () => undefined, release: () => Promise.resolve() });
   queue = scope.use(opened.queue);
   sql = (text) => opened.database.exec(text);
-  for (const node of ['n1', 'n2']) await queue.addNode(node);
+  for (const node of ['n1', 'n2', 'n7.a.example.com', 'n7.b.example.com']) await queue.addNode(node);
 });
 afterAll(async () => {
   if (zone === undefined) delete process.env['TZ'];
@@ -98,20 +98,23 @@ test('what follows exports is planned for the nodes that stores name; one that i
   const retention = 'retention: { last: 1 }';
   await configure(`  early:
     instances: ${home.file('instances')}/
-    stores: [vault, /s, cellar]
+    stores: [vault, /s, cellar, attic]
     window: "${at(-4)}-${at(-2)}"
     copies: [{ to: shelf }]
     ${retention}
-stores: { vault: { url: /v, node: n2 }, shelf: { url: /w, node: n1 }, cellar: { url: /c, node: n9 } }`);
+stores: { vault: { url: /v, node: n2 }, shelf: { url: /w, node: n1 }, cellar: { url: /c, node: n9 }, attic: { url: /a, node: n7 } }`);
   const own = planner();
-  expect(await own.turn(NOW)).toMatchObject({ added: 4, problems: 1 });
+  expect(await own.turn(NOW)).toMatchObject({ added: 4, problems: 2 });
   expect(await own.turn(NOW)).toMatchObject({ added: 0 });
   const atStores = (await queue.jobs(new Date(0), NOW)).filter(({ work }) => work === 'store');
   expect(atStores.map(({ instance, node }) => `${instance} ${node}`).toSorted()).toEqual(['shelf n1', 'vault n2']);
   expect(await queue.take('n2', 9)).toMatchObject([
     { data: { policy: 'early', instance: 'vault', work: 'store', since: expect.anything() } },
   ]);
-  expect(notes).toEqual(['n9, the node of store cellar, is not one of the fleet: nothing follows the exports of policy early there']);
+  expect(notes).toEqual([
+    'n9, the node of store cellar, is not a node of the fleet: nothing follows the exports of policy early there',
+    'n7, the node of store attic, may be n7.a.example.com or n7.b.example.com: nothing follows the exports of policy early there',
+  ]);
 });
 
 test('a job that is lost between the plan and the queue is planned again', async () => {

@@ -1,6 +1,6 @@
 import type { Configuration, OpenContext, Policy } from '@gantry/config';
 import { isName } from '@gantry/config';
-import { asFirstError, GantryError, isSameHost } from '@gantry/core';
+import { asFirstError, GantryError } from '@gantry/core';
 import type { RunProblem } from '@gantry/policies';
 import { DAY_MS } from '../days.ts';
 import type { FleetQueue } from '../queue/fleet-queue.ts';
@@ -9,6 +9,7 @@ import { KEEP_DAYS } from '../queue/records.ts';
 import type { TurnProblem } from '../queue/turns.ts';
 import type { Subject } from './job.ts';
 import { subjectKey } from './job.ts';
+import { nodeOf, whyNoNode } from './node-of.ts';
 import type { FoundInstance, Inventory } from './placement.ts';
 import { Placement } from './placement.ts';
 import type { Finding, FleetPlan, KnownJob, PlacedInstance, PlacedSubject } from './plan.ts';
@@ -192,15 +193,15 @@ interface OnNodes {
 /** Places instances on the nodes of the fleet. Those on other hosts are left out, with a problem for each host. */
 function placeOnNodes(instances: readonly FoundInstance[], nodes: readonly string[]): OnNodes {
   const placed: Pick<PlacedInstance, 'policy' | 'instance' | 'node'>[] = [];
-  const missing = new Map<string, number>();
+  const missing = new Map<string, { readonly why: string; readonly count: number }>();
   for (const { policy, instance, host } of instances) {
-    const node = nodes.find((name) => isSameHost(name, host));
-    if (node === undefined) missing.set(host, (missing.get(host) ?? 0) + 1);
-    else placed.push({ policy, instance, node });
+    const found = nodeOf(nodes, host);
+    if (found.node === undefined) missing.set(host, { why: whyNoNode(found), count: (missing.get(host)?.count ?? 0) + 1 });
+    else placed.push({ policy, instance, node: found.node });
   }
-  const problems = [...missing].map(([host, count]): TurnProblem => {
+  const problems = [...missing].map(([host, { why, count }]): TurnProblem => {
     const left = count === 1 ? '1 instance there is' : `${count} instances there are`;
-    return { about: host, message: `${host} is not a node of the fleet: ${left} not exported` };
+    return { about: host, message: `${host} ${why}: ${left} not exported` };
   });
   return { instances: placed, problems };
 }
@@ -213,10 +214,10 @@ function placeStores(
   const stores: PlacedSubject[] = [];
   const problems: TurnProblem[] = [];
   for (const { policy, instance, work, host } of found) {
-    const node = nodes.find((name) => isSameHost(name, host));
-    if (node !== undefined) stores.push({ policy, instance, work, node });
+    const node = nodeOf(nodes, host);
+    if (node.node !== undefined) stores.push({ policy, instance, work, node: node.node });
     else {
-      const message = `${host}, the node of store ${instance}, is not one of the fleet: nothing follows the exports of policy ${policy} there`;
+      const message = `${host}, the node of store ${instance}, ${whyNoNode(node)}: nothing follows the exports of policy ${policy} there`;
       problems.push({ about: `store ${instance}`, message });
     }
   }
