@@ -4,6 +4,7 @@ import { planHealth } from '../planner/health.ts';
 import { isExport, subjectKey } from '../planner/job.ts';
 import type { FleetJob, LastGood } from '../queue/records.ts';
 import type { Selected } from '../queue/selected.ts';
+import { countsFrom } from './late.ts';
 import { newestOf } from './newest.ts';
 import { waitingOf } from './waiting.ts';
 
@@ -69,7 +70,7 @@ export function figuresOf({ status, good, maxAges, now }: Measured): readonly Fi
     ),
     figure(
       'gantry_fleet_export_timestamp_seconds',
-      'When the last good export of the instance ended, as far as the fleet knows: seconds since 1970; 0 if it knows of none.',
+      'When the last good export of the instance ended, or when the policy selected it if the fleet knows of none: seconds since 1970.',
       endTimes(status.selected, good),
     ),
     figure(
@@ -102,8 +103,11 @@ function figuresOfWork(newest: readonly FleetJob[]): readonly Figure[] {
 
 /** Of what policies select: an instance that was removed is not waited for. */
 function endTimes(selected: readonly Selected[], good: readonly LastGood[]): readonly Sample[] {
-  const known = new Map(good.map((each) => [subjectKey(each), each.endedOn.getTime() / 1000]));
-  return selected.map(({ policy, instance }) => one(known.get(subjectKey({ policy, instance })) ?? 0, { policy, instance }));
+  const known = new Map(good.map((each) => [subjectKey(each), each.endedOn]));
+  return selected.map(({ policy, instance, since }) => {
+    const from = countsFrom({ since }, known.get(subjectKey({ policy, instance })));
+    return one(from.getTime() / 1000, { policy, instance });
+  });
 }
 
 function figure(name: string, help: string, samples: readonly Sample[]): Figure {

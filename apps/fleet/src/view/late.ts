@@ -27,8 +27,13 @@ export function lateOf(
   const late = selected.flatMap(({ policy, instance, since }): readonly Late[] => {
     const maxAgeMs = maxAges.get(policy);
     const { endedOn, reference } = known.get(subjectKey({ policy, instance })) ?? {};
-    if (maxAgeMs === undefined || now.getTime() - (endedOn ?? since).getTime() <= maxAgeMs) return [];
+    if (maxAgeMs === undefined || now.getTime() - countsFrom({ since }, endedOn).getTime() <= maxAgeMs) return [];
     return [{ policy, instance, lastGood: endedOn, reference, maxAgeMs }];
   });
   return late.toSorted((a, b) => (a.lastGood?.getTime() ?? 0) - (b.lastGood?.getTime() ?? 0));
+}
+
+/** When the time begins that a policy gives an instance: when its last good export ended, or when it was selected, if the fleet knows of none. */
+export function countsFrom({ since }: Pick<Selected, 'since'>, lastGood: Date | undefined): Date {
+  return lastGood ?? since;
 }
