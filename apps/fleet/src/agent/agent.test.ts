@@ -295,8 +295,12 @@ test('writes into a store that has a limit when it has a token of it, and gives 
     ['segment.dc1', 0],
     ['vault', 0],
   ]);
-  await sql(`UPDATE gantry_jobs.job SET start_after = now() WHERE name = 'export/${node}' AND state = 'retry'`);
-  await until('b', 'done');
+  const stateOfB = async (): Promise<FleetJob['state'] | undefined> => {
+    // While the agent has it in its hands, it waits for half a minute afterwards.
+    await sql(`UPDATE gantry_jobs.job SET start_after = now() WHERE name = 'export/${node}' AND state = 'retry'`);
+    return (await found('b'))?.state;
+  };
+  await expect.poll(stateOfB, PATIENTLY).toBe('done');
   // Half of the rate of the store is more than the agent has.
   expect(await readFile(home.file('b.env'), 'utf8')).toContain('GANTRY_MAX_RATE=900\n');
   for (const limited of ['vault', 'segment.dc1']) await queue.tokens((tokens) => tokens.limit(limited, undefined));
