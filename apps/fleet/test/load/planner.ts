@@ -6,7 +6,10 @@ import { openPostgres } from '../../src/queue/open-postgres.ts';
 import { z } from 'zod';
 import { planOf } from './night.ts';
 
-/* A planner of the load test: what each turn of the real one asks and writes, without sources of instances. It is killed. */
+/*
+ * A planner of the load test, which is killed: what turns of the real one ask and write most, the jobs. Sources of instances, findings and what
+ * policies select are not in it.
+ */
 
 const settings = z.object({
   agents: z.number(),
