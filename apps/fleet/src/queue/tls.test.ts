@@ -205,6 +205,8 @@ describe('the address of a database', () => {
       ['ssl=true', 'ssl in the address'],
       ['uselibpqcompat=true&sslmode=verify-full', 'uselibpqcompat'],
       ['sslmode=verify-ca', 'needs sslrootcert'],
+      ['host=localhost&host=db', 'says host more than once'],
+      ['sslmode=verify-full&sslmode=disable', 'says sslmode more than once'],
       [`sslcert=${certFile}`, 'belong together'],
       [`sslrootcert=${home.file('gone.pem')}`, 'cannot read'],
       [`sslcert=${home.file('text.pem')}&sslkey=${keyFile}`, 'cannot use'],

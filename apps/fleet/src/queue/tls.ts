@@ -34,6 +34,9 @@ const MODES: ReadonlySet<string> = new Set(['disable', 'verify-ca', 'verify-full
 export function protect(url: URL, env: NodeJS.ProcessEnv): Protected {
   const given = (name: Parameter): string | undefined => emptyToNone(url.searchParams.get(name) ?? env[PARAMETERS[name]]);
   for (const name of OTHERS) if (url.searchParams.has(name)) throw wrongCall(`${name} in the address of the database is not supported`);
+  // The driver takes the last one of several.
+  for (const name of ['host', ...Object.keys(PARAMETERS)])
+    if (url.searchParams.getAll(name).length > 1) throw wrongCall(`the address of the database says ${name} more than once`);
   const mode = given('sslmode') ?? (isHere(url, env) ? 'disable' : 'verify-full');
   if (!MODES.has(mode)) throw wrongCall(`sslmode=${mode} does not check whose server it is`);
   const files = { rootcert: given('sslrootcert'), cert: given('sslcert'), key: given('sslkey') };
