@@ -85,6 +85,8 @@ describe('a store, after the exports of a window', () => {
     expect(planVault(at(1), others).add).toHaveLength(1);
     expect(planVault(at(1), [known('running')]).add).toEqual([]);
     expect(planVault(at(5), [known('running')]).add).toEqual([]);
+    // Also after another time was configured.
+    expect(planVault(at(5), [known('running', { begin: new Date(BEGIN.getTime() - 3_600_000) })]).add).toEqual([]);
     expect(planVault(at(6), [known('running')]).add).toHaveLength(1);
   });
 

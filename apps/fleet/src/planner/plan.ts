@@ -137,8 +137,8 @@ function turnsAtStore({ policy }: PlacedSubject, window: Window, known: readonly
   const passed = all.filter((each) => each !== current);
   if (current === undefined) return { passed, fields: { startAfter: now, priority: STORE_PRIORITY } };
   const { of, begin, end } = current;
-  const isOfWindow = (job: KnownJob): boolean =>
-    job.policy === policy && job.work === undefined && job.begin.getTime() === of.begin.getTime();
+  // They may have been planned for a window that started at another time.
+  const isOfWindow = (job: KnownJob): boolean => job.policy === policy && job.work === undefined && overlaps(job, of);
   const waitMs = Math.min(EXPORTS_RUN_MS, (end.getTime() - begin.getTime()) / 2);
   const isWaitedFor = now.getTime() < begin.getTime() + waitMs && known.some((job) => job.state === 'running' && isOfWindow(job));
   const fields = { startAfter: begin, priority: STORE_PRIORITY, since: of.begin };
