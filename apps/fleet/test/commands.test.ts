@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -302,5 +303,17 @@ describe('on PostgreSQL', () => {
     expect(await exportsOf('web2')).toHaveLength(1);
     expect(await exportsOf('web1')).toHaveLength(1);
     expect(await fleet('status', ...agent)).toMatchObject({ exitCode: 8, stderr: expect.stringContaining('[QUEUE_UNUSABLE]') });
+    // An instance has the name of a store.
+    await using queue = await openPostgres({ url: server.url('owner'), warn: () => undefined });
+    const window = { begin: new Date(), end: new Date(Date.now() + 3_600_000) };
+    const vault = { policy: 'weekly', instance: 'vault', node: 'n1', window, startAfter: window.end, priority: 1 };
+    await queue.add([
+      { ...vault, id: randomUUID() },
+      { ...vault, id: randomUUID(), work: 'store', since: window.begin },
+    ]);
+    for (const [name, work] of [['vault'], ['store vault', 'store']] as const)
+      expect((await json('cancel', name, ...owner))['jobs']).toEqual([
+        expect.objectContaining({ instance: 'vault', ...(work && { work }) }),
+      ]);
   });
 });

@@ -33,7 +33,7 @@ export async function runRedrive(context: Context, name: string | undefined, opt
   await forEachJob(context, name, options, REDRIVE);
 }
 
-/** @param name an instance, or the id of a job; absent: all */
+/** @param name an instance, `store NAME` for work at a store, or the id of a job; absent: all */
 async function forEachJob(
   context: Context,
   name: string | undefined,
@@ -43,7 +43,9 @@ async function forEachJob(
   const { jobs } = await askStatus(context, options, days);
   // Who wants a restore again consents again.
   const considered = operation === 'redrive' ? newestOf(jobs).filter(({ work }) => work !== 'restore') : jobs;
-  const found = considered.filter((job) => states.includes(job.state) && (name === undefined || job.instance === name || job.id === name));
+  // An instance may have the name of a store.
+  const isNamed = (job: FleetJob): boolean => [job.id, job.work === 'store' ? subjectText(job) : job.instance].includes(name ?? '');
+  const found = considered.filter((job) => states.includes(job.state) && (name === undefined || isNamed(job)));
   if (found.length === 0 && name !== undefined) {
     const message = `${name} has no export that ${operation === 'cancel' ? 'waits or runs' : 'failed'}`;
     throw new GantryError('EXPORT_NOT_FOUND', { message, hint: 'gantry-fleet status shows the exports.' });
