@@ -364,7 +364,7 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     if (first === undefined || second === undefined) throw new Error('there were two');
     await asNode.tokens((tokens) => tokens.release(first));
     const third = await takeOne();
-    expect(third).toMatchObject({ store: 'vault', id: first.id, retryCount: 1 });
+    expect(third).toMatchObject({ store: 'vault', id: first.id, retryCount: first.retryCount + 1 });
     await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h' WHERE id = '${second.id}'`);
     await sql('UPDATE gantry_jobs.queue SET monitor_on = NULL, monitor_claim_on = NULL');
     await queue.supervise();
@@ -382,6 +382,13 @@ describe.each(oneIn(2, BACKENDS))('a queue on %s', (_, open) => {
     await queue.tokens((tokens) => tokens.limit('vault', undefined));
     expect(await queue.tokens((tokens) => tokens.take(['vault']))).toEqual({ tokens: [] });
     expect(await queue.tokens((tokens) => tokens.limits())).toEqual([]);
+    // Nor has what held one of a limit that was taken away one of those that the store has now.
+    await queue.tokens((tokens) => tokens.limit('vault', { atOnce: 1 }));
+    const anew = await takeOne();
+    if (anew === undefined) throw new Error('there is one');
+    await asNode.tokens((tokens) => tokens.release({ ...anew, retryCount: 0 }));
+    expect(await takeOne()).toBeUndefined();
+    await queue.tokens((tokens) => tokens.limit('vault', undefined));
   });
 
   test('a restore comes before all exports, and has a token of its own, beside those of a store that is full', async () => {

@@ -45,6 +45,8 @@ export interface TokenOptions {
 const RESTORES_AT_ONCE = 1;
 /** A token is handed out again and again; pg-boss counts each time. */
 const RETRY_LIMIT = 1_000_000_000;
+/** New tokens begin to count at random below that: one that was held before a limit was taken away and said again is another one. */
+const MAX_FIRST_COUNT = 500_000_000;
 const TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600;
 
 /** SQL for a token `j` that a node has changed so that it would not come free, or not be handed out. */
@@ -155,6 +157,9 @@ export class StoreTokens {
       queue,
       ids.map((id) => ({ id, data: share })),
     );
+    const numbered = `UPDATE ${JOBS}.job SET retry_count = floor(random() * ${MAX_FIRST_COUNT}) + 1
+      WHERE name = $1 AND state = 'created' AND retry_count = 0`;
+    await this.#db.executeSql(numbered, [queue]);
   }
 
   /** Queues of tokens of stores that have no limit any more. */
