@@ -2,4 +2,4 @@
 # Starts Gantry with the Node beside it, wherever this directory is, and through symbolic links.
 self=$(readlink -f -- "$0")
 lib=${self%/bin/*}/lib/gantry
-exec "$lib/node" "$lib/bin/gantry.cjs" "$@"
+exec "$lib/node" "$lib/PROGRAM" "$@"

@@ -11,29 +11,43 @@ const START = fileURLToPath(new URL('../src/start.ts', import.meta.url));
 const MD5_THREAD = fileURLToPath(new URL('write/md5-thread.ts', import.meta.resolve('@gantry/transport-s3')));
 const AGE_THREAD = fileURLToPath(new URL('age-thread.ts', import.meta.resolve('@gantry/age')));
 
-/** Both have a part in C, which they look for beside themselves. The published package depends on nothing else. */
-const OUTSIDE = ['koffi', 'ssh2'];
+/** What becomes a bundle. */
+export interface BundledProgram {
+  /** The module that starts it, by the name of its script. */
+  readonly start: Readonly<Record<string, string>>;
+  /** Packages with parts that are not JavaScript, which they look for beside themselves. */
+  readonly outside: readonly string[];
+  readonly format: 'cjs' | 'es';
+}
+
+/** CommonJS, because Node starts it faster; `docs/decisions/0004-one-bundle.md` has the figures. The published package depends on nothing else. */
+const GANTRY: BundledProgram = { start: { start: START }, outside: ['koffi', 'ssh2'], format: 'cjs' };
 
 /**
- * Writes the command as it is published: one script that every call needs, and others that are loaded on demand. CommonJS, because
- * Node starts it faster; `docs/decisions/0004-one-bundle.md` has the figures. To be run with `--conditions=@gantry/source`.
+ * Writes a command, by default `gantry` as it is published: one script that every call needs, and others that are loaded on demand. To be
+ * run with `--conditions=@gantry/source`.
  *
  * @returns the modules that went into each file, by the file's name
  */
-export async function bundle(directory: string): Promise<ReadonlyMap<string, readonly string[]>> {
+export async function bundle(
+  directory: string,
+  { start, outside, format }: BundledProgram = GANTRY,
+): Promise<ReadonlyMap<string, readonly string[]>> {
   await using build = await rolldown({
-    input: { start: START, 'md5-thread': MD5_THREAD, 'age-thread': AGE_THREAD },
+    input: { ...start, 'md5-thread': MD5_THREAD, 'age-thread': AGE_THREAD },
     platform: 'node',
-    external: OUTSIDE,
-    resolve: { conditionNames: ['@gantry/source', 'node', 'import', 'default'] },
+    external: [...outside],
+    // Beside what Node itself has for imports, and for calls of require.
+    resolve: { conditionNames: ['@gantry/source'] },
     transform: { target: 'node22.18' },
     plugins: [programsOfPackages()],
   });
+  const extension = format === 'cjs' ? 'cjs' : 'js';
   const { output } = await build.write({
     dir: directory,
-    format: 'cjs',
-    entryFileNames: '[name].cjs',
-    chunkFileNames: '[name]-[hash].cjs',
+    format,
+    entryFileNames: `[name].${extension}`,
+    chunkFileNames: `[name]-[hash].${extension}`,
     cleanDir: true,
   });
   const chunks = output.filter((file) => file.type === 'chunk');

@@ -3,11 +3,15 @@ import { findPackageJSON } from 'node:module';
 import { dirname, join } from 'node:path';
 import { readManifest } from './manifest.ts';
 
-/** What Node reads. Sources in C, pages and types are left out. */
-const NEEDED = /\.(?:c?js|json|node)$/;
+/** What Node reads, and the database of PGlite. Sources in C, pages and types are left out. */
+const NEEDED = /\.(?:c?js|json|node|wasm|data)$/;
 
-/** Directories and files that are for the builds and tests of packages, and binaries for another C library. */
-const NOT_NEEDED = /^(?:doc|examples|test|util|vendor|musl_[^/]+)\/|^(?:cnoke\.cjs|install\.js|tests\.js)$/;
+/**
+ * Directories and files that are for the builds and tests of packages, and binaries for another C library; of PGlite its extensions, and
+ * its second form for `require`.
+ */
+const NOT_NEEDED =
+  /^(?:doc|examples|test|util|vendor|musl_[^/]+|dist\/(?:contrib|live|node-postgres|worker))\/|^(?:cnoke\.cjs|install\.js|tests\.js)$|^dist\/.*\.cjs$/;
 
 /** Optional dependencies of ssh2 that only serve to compile a part in C, which it does without. */
 const NOT_COMPILED: ReadonlySet<string> = new Set(['cpu-features', 'nan']);

@@ -75,8 +75,14 @@ describe('the Debian package', () => {
     expect(await root.run('stat', '-c', '%a %U', '/var/lib/gantry')).toBe('700 root');
     const files = (await root.run('dpkg', '-L', 'gantry')).split('\n');
     const share = (name: string): string => `/usr/share/${name}`;
-    const shown = ['man/man1/gantry-export.1.gz', 'man/man5/gantry.yaml.5.gz', 'bash-completion/completions/gantry'].map(share);
+    const shown = [
+      'man/man1/gantry-export.1.gz',
+      'man/man1/gantry-fleet.1.gz',
+      'man/man5/gantry.yaml.5.gz',
+      'bash-completion/completions/gantry',
+    ].map(share);
     expect(files).toEqual(expect.arrayContaining([...shown, '/etc/gantry/gantry.yaml']));
+    expect(await root.run('gantry-fleet', '--version')).toBe(await root.run('dpkg-query', '-W', '-f', '${Version}', 'gantry'));
   });
 
   test('an upgrade keeps the configuration, and the journal of a run that was killed', async () => {
@@ -144,10 +150,14 @@ describe('the archive', () => {
     expect(await follow(root, 'install.md', 'On any Linux')).toMatch(/node 24\.\S+ \(\/opt\/gantry-[\d.]+-linux-x64\/lib\/gantry\/node\)/);
     await furnish(root);
     await exportAndImport(root);
-    await root.run('sh', '-ec', 'mv /opt/gantry-* "/srv/another place" && ln -sf "/srv/another place/bin/gantry" /usr/local/bin/gantry');
+    await root.run('sh', '-ec', 'mv /opt/gantry-* "/srv/another place" && ln -sf "/srv/another place/bin"/gantry* /usr/local/bin/');
     expect(await root.run('gantry', 'list', '/srv/exports')).toContain('web1.example.com');
     // Nobody in particular can use it too.
-    expect(await root.run('setpriv', '--reuid=65534', '--clear-groups', 'gantry', 'version')).toContain('protocol of moves');
+    const asNobody = ['setpriv', '--reuid=65534', '--clear-groups'] as const;
+    expect(await root.run(...asNobody, 'gantry', 'version')).toContain('protocol of moves');
+    // It has what asks a PostgreSQL, and there is none.
+    const asked = await root.attempt(...asNobody, 'gantry-fleet', 'status', '--database', 'postgres://fleet@127.0.0.1:9/fleet');
+    expect(asked.stderr).toMatch(/ECONNREFUSED.*\[QUEUE_UNAVAILABLE\]/);
   });
 });
 
@@ -282,6 +292,8 @@ async function runByCron(root: FreshRoot, tables: readonly string[]): Promise<st
   return await root.run('sh', '-ec', 'cat /srv/mails/*; rm -r /srv/mails /usr/sbin/sendmail');
 }
 
+const FLEET_UNITS = ['gantry-fleet-agent.service', 'gantry-fleet-planner.service', 'gantry-fleet-web.service'];
+
 describe('the units of systemd', () => {
   let root: FreshRoot;
 
@@ -301,9 +313,8 @@ describe('the units of systemd', () => {
   }
 
   test('are valid', async () => {
-    const names = ['gantry-run@.service', 'gantry-run@.timer', 'gantry-inhibit@.service', 'gantry-notify@.service'].map(
-      (name) => `/lib/systemd/system/${name}`,
-    );
+    const ofRuns = ['gantry-run@.service', 'gantry-run@.timer', 'gantry-inhibit@.service', 'gantry-notify@.service'];
+    const names = [...ofRuns, ...FLEET_UNITS].map((name) => `/lib/systemd/system/${name}`);
     expect(await root.attempt('systemd-analyze', 'verify', '--man=no', ...names)).toEqual({ exitCode: 0, stdout: '', stderr: '' });
   });
 
@@ -401,16 +412,57 @@ describe('the units of systemd', () => {
     await writeFile(configuration, valid);
   });
 
-  test('removal stops timers and runs, and purging switches the timers off', async () => {
-    const link = '/etc/systemd/system/timers.target.wants/gantry-run@web.timer';
+  test('the agent of a fleet exports with a queue of its own; an upgrade starts it again, and exports go on', async () => {
+    for (const unit of FLEET_UNITS) expect(await root.attempt('systemctl', 'is-enabled', unit)).toMatchObject({ stdout: 'disabled' });
+    await root.run('mkdir', '/srv/fleet');
+    const policy = 'policies: { fleet: { instances: /srv/fleet, stores: nightly } }\n';
+    await writeFile(root.path('/etc/gantry/conf.d/fleet.yaml'), policy, { mode: 0o644 });
+    await defineOs(root, 'quick', 'cat "$EXPORT_DEVICE"\n');
+    await defineOs(root, 'steady', 'touch /srv/steady\nexec sleep 1000\n');
+    for (const os of ['quick', 'steady']) await addInstance(root, os, '/srv/fleet');
+    const isReady = ['sh', '-ec', 'until [ -S /var/lib/gantry/fleet/control ]; do sleep 0.1; done'] as const;
+    await root.run('systemctl', 'enable', '--now', 'gantry-fleet-agent.service');
+    await root.run(...isReady);
+    const pid = async (): Promise<string> => await root.run('systemctl', 'show', '-p', 'MainPID', '--value', 'gantry-fleet-agent.service');
+    const first = await pid();
+    await root.run('gantry-fleet', 'run', 'steady.example.com');
+    await root.run('sh', '-ec', 'until [ -e /srv/steady ]; do sleep 0.1; done');
+
+    await root.run('apt-get', 'install', '-y', '--reinstall', `/root/${packages.deb}`);
+    expect(await pid()).not.toBe(first);
+    await root.run(...isReady);
+    await root.run('sh', '-ec', "grep -aqs '[s]teady.example.com' /proc/[0-9]*/cmdline");
+    await root.run('gantry-fleet', 'run', 'quick.example.com');
+    await root.run('sh', '-ec', 'until ls /srv/exports/quick.example.com/*/manifest.json; do sleep 0.1; done');
+  });
+
+  test('the pages of a fleet are served to those with the password alone', async () => {
+    await root.run('sh', '-ec', 'echo correct horse battery | gantry-fleet password --stdin /etc/gantry/fleet-password');
+    await root.run('systemctl', 'start', 'gantry-fleet-web.service');
+    const log = 'journalctl --unit gantry-fleet-web.service --output cat';
+    await root.run('sh', '-ec', `until ${log} | grep 'the pages of the fleet are at http://127.0.0.1:8480'; do sleep 0.1; done`);
+    const script = `
+      const headers = { authorization: 'Basic ' + btoa('prometheus:correct horse battery') };
+      const figures = 'http://127.0.0.1:8480/metrics';
+      console.log((await fetch(figures)).status, await (await fetch(figures, { headers })).text());`;
+    expect(await root.run('/usr/lib/gantry/node', '--input-type=module', '--eval', script)).toMatch(
+      /^401 [^]*^gantry_fleet_running\{node="[^"]+"\} [12]$/m,
+    );
+  });
+
+  test('removal stops timers, runs and a fleet, which clean up; purging switches them off', async () => {
+    const wanted = ['timers.target.wants/gantry-run@web.timer', 'multi-user.target.wants/gantry-fleet-agent.service'];
+    const links = wanted.map((name) => `/etc/systemd/system/${name}`);
     await root.run('systemctl', 'enable', '--now', 'gantry-run@web.timer');
     await startSlowRun();
     await root.run('apt-get', 'remove', '-y', 'gantry');
-    for (const unit of ['gantry-run@web.timer', 'gantry-run@web.service'])
+    for (const unit of ['gantry-run@web.timer', 'gantry-run@web.service', ...FLEET_UNITS])
       expect(await root.attempt('systemctl', 'is-active', unit), unit).toMatchObject({ stdout: expect.not.stringMatching(/^(de)?activ/) });
+    // Of the exports of the agent too.
     expect(await readdir(root.path('/var/lib/gantry/runs'))).toEqual([]);
-    expect(await root.attempt('test', '-L', link)).toMatchObject({ exitCode: 0 });
+    expect(await readdir(root.path('/var/lib/gantry/fleet'))).toEqual(expect.arrayContaining(['ledger', 'queue']));
+    for (const link of links) expect(await root.attempt('test', '-L', link), link).toMatchObject({ exitCode: 0 });
     await root.run('apt-get', 'purge', '-y', 'gantry');
-    expect(await root.attempt('test', '-L', link)).toMatchObject({ exitCode: 1 });
+    for (const link of links) expect(await root.attempt('test', '-L', link), link).toMatchObject({ exitCode: 1 });
   });
 });

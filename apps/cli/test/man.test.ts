@@ -31,9 +31,9 @@ async function shown(page: string): Promise<string> {
 }
 
 describe('the manual pages', () => {
-  test('are those of gantry, of its configuration and of each command', async () => {
+  test('are those of gantry, of its configuration, of each command and of the fleet', async () => {
     const names = SHOWN.map(({ name }) => `gantry-${name.replaceAll(' ', '-')}.1`);
-    expect((await readdir(pages.path)).toSorted()).toEqual(['gantry.1', 'gantry.yaml.5', ...names].toSorted());
+    expect((await readdir(pages.path)).toSorted()).toEqual(['gantry.1', 'gantry.yaml.5', 'gantry-fleet.1', ...names].toSorted());
   });
 
   test('have nothing that mandoc or groff remarks upon', async () => {
@@ -68,6 +68,19 @@ describe('the manual pages', () => {
     expect(configuration).toContain('stores.NAME.url');
     expect(configuration).toContain('policies.NAME.instances.except');
     expect(configuration).toMatch(/^WHAT WINS$/m);
+  });
+
+  test('say of gantry-fleet what its help says, and what its units read', async () => {
+    const words = (await shown('gantry-fleet.1')).replaceAll(/\s+/g, ' ');
+    expect(words).toContain('gantry-fleet restore [options] export Import INSTANCE or INSTANCE@EXPORT-ID on a node');
+    expect(words).toContain('--node name the node whose disks are written (required)');
+    expect(words).toContain('--listen address HOST:PORT, or a port of this host alone (default 127.0.0.1:8480)');
+    const root = fileURLToPath(new URL('../../..', import.meta.url));
+    const pattern = String.raw`\$GANTRY_FLEET_\w+|/etc/gantry/fleet[a-z.-]+`;
+    const { stdout } = await execa('grep', ['-rohE', pattern, 'packaging/systemd'], { cwd: root });
+    const read = new Set(stdout.split('\n').map((each) => each.replace('$', '')));
+    expect(read.size).toBe(8);
+    expect([...read].filter((each) => !words.includes(each))).toEqual([]);
   });
 
   test('are dated by SOURCE_DATE_EPOCH', async () => {

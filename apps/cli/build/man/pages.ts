@@ -2,16 +2,16 @@ import { readFile } from 'node:fs/promises';
 import { ADDRESSES } from '../../src/command-line/addresses.ts';
 import type { CommandModule } from '../../src/command-line/command.ts';
 import { COMMON_OPTIONS, HELP_OPTION } from '../../src/command-line/common-options.ts';
-import { EXIT_CODES } from '../../src/command-line/exit-codes.ts';
 import { wrapExample } from '../../src/command-line/help-text.ts';
-import type { OptionSpec } from '../../src/command-line/options.ts';
 import { bySection, sectionOf } from '../../src/command-line/sections.ts';
 import type { CommandEntry } from '../../src/commands.ts';
 import { COMMANDS } from '../../src/commands.ts';
 import { configurationPage } from './configuration.ts';
 import { ENVIRONMENT } from './environment.ts';
 import { FILES } from './files.ts';
+import { fleetPage } from './fleet.ts';
 import { fromMarkdown } from './markdown.ts';
+import { exitStatus, optionItem, synopsisOf } from './parts.ts';
 import { assemble, bold, escape, heading, italic, item, literal, paragraph, references, subheading, title } from './roff.ts';
 
 /** When and of which version the pages are. */
@@ -36,7 +36,12 @@ export async function manualPages(edition: Edition): Promise<ReadonlyMap<string,
     }),
   );
   const configuration = configurationPage(await readFile(new URL('configuration.md', REFERENCE), 'utf8'), edition);
-  return new Map([['gantry.1', overview(entries, edition)], ['gantry.yaml.5', configuration], ...pages]);
+  return new Map([
+    ['gantry.1', overview(entries, edition)],
+    ['gantry.yaml.5', configuration],
+    ['gantry-fleet.1', fleetPage(edition)],
+    ...pages,
+  ]);
 }
 
 /** The name of a command's page. */
@@ -80,7 +85,7 @@ function overview(entries: readonly CommandEntry[], edition: Edition): string {
     heading('FILES'),
     ...FILES.map(([name, meaning]) => item(italic(name), escape(meaning))),
     heading('SEE ALSO'),
-    references([...entries.map(({ name }) => `${pageOf(name)}(1)`), 'gantry.yaml(5)']),
+    references([...entries.map(({ name }) => `${pageOf(name)}(1)`), 'gantry-fleet(1)', 'gantry.yaml(5)']),
   ]);
 }
 
@@ -118,10 +123,6 @@ function inName(summary: string): string {
   return `${summary.charAt(0).toLowerCase()}${summary.slice(1)}`.replace(/\.$/, '');
 }
 
-function exitStatus(): readonly string[] {
-  return [heading('EXIT STATUS'), ...EXIT_CODES.map(({ code, meaning }) => item(bold(code), escape(meaning)))];
-}
-
 /** What the words in the brackets of arguments and options stand for. */
 function addressesOf(specs: readonly string[]): readonly string[] {
   const used = ADDRESSES.filter(([word]) => specs.some((spec) => new RegExp(`[<[]${word}[\\]>.]`).test(spec)));
@@ -130,24 +131,4 @@ function addressesOf(specs: readonly string[]): readonly string[] {
 
 function addressItem([word, meaning]: (typeof ADDRESSES)[number]): string {
   return item(italic(word), escape(meaning));
-}
-
-function optionItem({ flags, description, choices, required, default: byDefault }: OptionSpec<unknown>): string {
-  const notes = [
-    ...(required === true ? ['required'] : []),
-    ...(choices === undefined ? [] : [`one of ${choices.join(', ')}`]),
-    ...(typeof byDefault === 'string' ? [`default ${byDefault}`] : []),
-  ];
-  return item(synopsisOf(flags), escape(notes.length === 0 ? description : `${description} (${notes.join('; ')})`));
-}
-
-/** Flags in bold, and in italics what the user replaces. */
-function synopsisOf(usage: string): string {
-  const parts = usage.match(/<[^>]*>|--?\w[\w-]*|[^<-]+|-/g) ?? [];
-  return parts
-    .map((part) => {
-      if (part.startsWith('<')) return italic(part.slice(1, -1));
-      return part.startsWith('-') ? bold(part) : escape(part);
-    })
-    .join('');
 }
