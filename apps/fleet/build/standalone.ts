@@ -6,9 +6,13 @@ import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+// @boundaries-ignore what makes the packages serves both commands, and is published with none
 import { bundle } from '../../cli/build/bundle.ts';
+// @boundaries-ignore what makes the packages serves both commands, and is published with none
 import { copyDependencies } from '../../cli/build/dependencies.ts';
+// @boundaries-ignore what makes the packages serves both commands, and is published with none
 import { licensesOf } from '../../cli/build/licenses.ts';
+// @boundaries-ignore what makes the packages serves both commands, and is published with none
 import { readManifest } from '../../cli/build/manifest.ts';
 
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));

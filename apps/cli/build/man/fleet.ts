@@ -1,5 +1,7 @@
 import { PassThrough } from 'node:stream';
+// @boundaries-ignore what makes the packages serves both commands, and is published with none
 import { createOutput } from '../../../fleet/src/command-line/output.ts';
+// @boundaries-ignore what makes the packages serves both commands, and is published with none
 import { createProgram } from '../../../fleet/src/command-line/program.ts';
 import type { Edition } from './pages.ts';
 import { exitStatus, optionItem, synopsisOf } from './parts.ts';
