@@ -320,10 +320,12 @@ describe('damage', () => {
       try {
         const { exitCode, stderr } = await importing(exports[0], '--identity', KEY(), '--disk', '0');
         expect(exitCode).toBe(7);
-        // The first frame comes before the damage of the last block; what was checked may be used.
-        const isPart = name === 'disk0.zst.age' && where === 'in the last block';
-        expect(await got()).toEqual([isPart ? 4 * 1024 ** 2 : 0, 0]);
-        if (isPart) expect(stderr).toMatch(/written in part/);
+        const [bytes = 0, others] = await got();
+        // The first frame comes before the damage of the last block: the script may have it, as far as it has come when that is found.
+        const mayBePart = name === 'disk0.zst.age' && where === 'in the last block';
+        expect(bytes).toBeLessThanOrEqual(mayBePart ? 4 * 1024 ** 2 : 0);
+        expect(others).toBe(0);
+        if (bytes > 0) expect(stderr).toMatch(/written in part/);
         const checked = await importing(exports[0], '--identity', KEY(), '--disk', '0', '--check-first');
         expect(checked.exitCode).toBe(7);
         expect(await got()).toEqual([0, 0]);
