@@ -108,6 +108,16 @@ async function startAgent(fields: Partial<AgentOptions> = {}): Promise<() => Pro
   return stop;
 }
 
+/** An agent starts the export of web1, and leaves while that runs. @returns what lets the export go on */
+async function leaveRunning(): Promise<() => Promise<void>> {
+  const goOn = await gantry.hold('web1');
+  await queue.add([job('web1')]);
+  const stop = await startAgent();
+  await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
+  await stop();
+  return goOn;
+}
+
 /** As if nobody had renewed the lease of a job for an hour. */
 async function endLease(id: string): Promise<void> {
   await sql(`UPDATE gantry_jobs.job SET heartbeat_on = now() - interval '1h', retry_delay = 0 WHERE id = '${id}'`);
@@ -456,11 +466,7 @@ describe('an agent that is gone', () => {
   });
 
   test('for longer than its lease has the export that still runs adopted by the next attempt', async () => {
-    const goOn = await gantry.hold('web1');
-    await queue.add([job('web1')]);
-    const stop = await startAgent();
-    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
-    await stop();
+    const goOn = await leaveRunning();
     await endLease(job('web1').id);
     expect(await found('web1')).toMatchObject({ state: 'waiting' });
     await startAgent();
@@ -506,11 +512,7 @@ describe('an agent that is gone', () => {
   });
 
   test('for longer than the lease of its last attempt has its job failed, until it comes back with an export that runs', async () => {
-    const goOn = await gantry.hold('web1');
-    await queue.add([job('web1')]);
-    const stop = await startAgent();
-    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
-    await stop();
+    const goOn = await leaveRunning();
     await sql(`UPDATE gantry_jobs.job SET retry_limit = 0 WHERE id = '${job('web1').id}'`);
     await endLease(job('web1').id);
     expect(await found('web1')).toMatchObject({ state: 'failed' });
@@ -522,11 +524,7 @@ describe('an agent that is gone', () => {
   });
 
   test('for longer than the lease of its last attempt does not take an export that still runs for one that was asked for since', async () => {
-    const goOn = await gantry.hold('web1');
-    await queue.add([job('web1')]);
-    const stop = await startAgent();
-    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
-    await stop();
+    const goOn = await leaveRunning();
     await sql(`UPDATE gantry_jobs.job SET retry_limit = 0 WHERE id = '${job('web1').id}'`);
     await endLease(job('web1').id);
     expect(await queue.redrive(job('web1'))).toBe(true);
@@ -546,11 +544,7 @@ describe('an agent that is gone', () => {
   });
 
   test('leaves a result that the queue has not got; it waits while the queue is away, and the next attempt gets it', async () => {
-    const goOn = await gantry.hold('web1');
-    await queue.add([job('web1')]);
-    const stop = await startAgent();
-    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
-    await stop();
+    const goOn = await leaveRunning();
     let isAway = true;
     await startAgent({
       openQueue: () => (isAway ? Promise.reject(new GantryError('QUEUE_UNAVAILABLE', { message: 'it is away' })) : Promise.resolve(queue)),
@@ -568,11 +562,7 @@ describe('an agent that is gone', () => {
   });
 
   test('before it noted the process of an export has that found by its output', async () => {
-    const goOn = await gantry.hold('web1');
-    await queue.add([job('web1')]);
-    const stop = await startAgent();
-    await expect.poll(() => notes.some((note) => note.includes('started')), PATIENTLY).toBe(true);
-    await stop();
+    const goOn = await leaveRunning();
     const entry: unknown = JSON.parse(await readFile(ledgerFile(job('web1').id), 'utf8'));
     expect(entry).toMatchObject({ process: { pid: expect.any(Number) } });
     await writeFile(
