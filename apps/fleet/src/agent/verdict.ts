@@ -199,7 +199,7 @@ function restored({ reference, instance, plainBytes, dryRun, plan }: Extract<Las
 /** What failed does not keep the rest from being done, so one attempt more is made if that can mend any of it. */
 function verdictAtStore(run: RunLine | undefined): Verdict {
   const { problems: all = [], stores = [], warnings = [] } = run ?? {};
-  const isFinal = ({ code }: Problem): boolean => FINAL.has(code) || FINAL_KINDS.test(code) || FOUND.has(code) || FOUND_KINDS.test(code);
+  const isFinal = ({ code }: Problem): boolean => isFinalCode(code) || FOUND.has(code) || FOUND_KINDS.test(code);
   const problem = all.find((each) => !isFinal(each)) ?? all[0];
   const did = [...stores.flatMap(describeDone), ...warnings].join('; ').slice(0, MAX_MESSAGE_CHARACTERS);
   if (problem === undefined) return { next: 'complete', output: { outcome: 'done', message: did === '' ? 'nothing was to be done' : did } };
@@ -244,6 +244,10 @@ function failed(code: string, text: string): Verdict {
   if (code === 'INSTANCE_ELSEWHERE') return { next: 'complete', output: { outcome: 'elsewhere', code, message } };
   const output: AttemptOutput = { outcome: 'failed', code, message };
   if (code === 'BUSY') return { next: 'retry', delaySeconds: BUSY_DELAY_SECONDS, costsAttempt: false, output };
-  if (FINAL.has(code) || FINAL_KINDS.test(code)) return { next: 'reject', output };
+  if (isFinalCode(code)) return { next: 'reject', output };
   return { next: 'retry', delaySeconds: FAILED_DELAY_SECONDS, costsAttempt: true, output };
+}
+
+function isFinalCode(code: string): boolean {
+  return FINAL.has(code) || FINAL_KINDS.test(code);
 }

@@ -6,13 +6,13 @@ import type { QueueOptions } from '../command-line/options.ts';
 import { ask } from '../command-line/options.ts';
 import { outcome } from '../control/requests.ts';
 import { subjectText } from '../planner/job.ts';
-import { nodeOf, whyNoNode } from '../planner/node-of.ts';
 import type { FleetJob } from '../queue/records.ts';
 import { isSegment, limitedText, nodeName, segmentKey } from '../queue/names.ts';
 import type { LimitSettings } from '../queue/store-tokens.ts';
 import { rateText } from '../view/limits.ts';
 import { newestOf } from '../view/newest.ts';
 import { askStatus } from './ask-status.ts';
+import { knownNode, listOf } from './known-node.ts';
 
 interface Selected {
   readonly operation: 'cancel' | 'redrive';
@@ -69,18 +69,17 @@ export async function runPause(
   node: string | undefined,
   options: QueueOptions,
 ): Promise<void> {
-  const name = node === undefined ? '*' : await knownNode(context, nodeName(node), options);
+  const name = node === undefined ? '*' : await askNode(context, node, options);
   await ask(context, options, { command: operation, node: name }, outcome);
   const what = node === undefined ? 'all nodes' : name;
   context.output.result({ operation, node: name }, [operation === 'pause' ? `nothing begins on ${what}` : `${what} may begin exports`]);
 }
 
 /** @returns the node as the fleet names it @throws GantryError `USAGE` if it has no such node, or several */
-async function knownNode(context: Context, name: string, options: QueueOptions): Promise<string> {
+async function askNode(context: Context, text: string, options: QueueOptions): Promise<string> {
+  const name = nodeName(text);
   const { nodes, paused } = await askStatus(context, options, 0);
-  const found = nodeOf([...nodes, ...paused], name);
-  if (found.node !== undefined) return found.node;
-  throw new GantryError('USAGE', { message: `${name} ${whyNoNode(found)}`, hint: `Its nodes: ${listOf(nodes)}.` });
+  return knownNode(name, nodes, paused);
 }
 
 interface LimitOptions extends QueueOptions {
@@ -130,7 +129,7 @@ export async function runSegment(
     throw new GantryError('USAGE', { message: `which nodes are in segment ${segment} is not said`, hint: 'Name each with --node.' });
   }
   const nodes: string[] = [];
-  for (const name of atOnce === undefined ? [] : asked) nodes.push(await knownNode(context, nodeName(name), options));
+  for (const name of atOnce === undefined ? [] : asked) nodes.push(await askNode(context, name, options));
   await setLimit(context, options, segmentKey(segment), atOnce === undefined ? undefined : { atOnce, bytesPerSecond: rate, nodes });
 }
 
@@ -142,8 +141,4 @@ async function setLimit(context: Context, options: QueueOptions, store: string, 
       ? `${name} has no limit`
       : `${name} takes ${settings.atOnce === 1 ? '1 export' : `${settings.atOnce} exports`} at once${rateText(settings)}`;
   context.output.result({ operation: isSegment(store) ? 'segment' : 'limit', store, ...settings }, [line]);
-}
-
-function listOf(names: readonly string[]): string {
-  return names.length === 0 ? 'none' : names.join(', ');
 }

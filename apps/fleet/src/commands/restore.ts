@@ -7,11 +7,11 @@ import { configurationOf } from '../command-line/context.ts';
 import type { QueueOptions } from '../command-line/options.ts';
 import { ask } from '../command-line/options.ts';
 import { outcome } from '../control/requests.ts';
-import { nodeOf, whyNoNode } from '../planner/node-of.ts';
 import { nodeName } from '../queue/names.ts';
 import type { RestoreOrder } from '../queue/restore-order.ts';
 import { isExportReference, isRestoreTarget } from '../queue/restore-order.ts';
 import { askStatus } from './ask-status.ts';
+import { knownNode, listOf } from './known-node.ts';
 
 interface RestoreOptions extends QueueOptions, Pick<RestoreOrder, 'to' | 'createDisks' | 'checkFirst' | 'resume' | 'dryRun' | 'yes'> {
   readonly config?: string;
@@ -29,12 +29,7 @@ export async function runRestore(context: Context, reference: string, options: R
   const store = storeOf(configuration, policy, named);
   const name = nodeName(asked);
   const { nodes } = await askStatus(context, queue, 0);
-  const found = nodeOf(nodes, name);
-  if (found.node === undefined) {
-    const hint = `Its nodes: ${nodes.length === 0 ? 'none' : nodes.join(', ')}.`;
-    throw new GantryError('USAGE', { message: `${name} ${whyNoNode(found)}`, hint });
-  }
-  const { node } = found;
+  const node = knownNode(name, nodes);
   const id = randomUUID();
   const instance = reference.split('@')[0] ?? reference;
   const order: RestoreOrder = { store, export: reference, to, createDisks, checkFirst, resume, dryRun, yes };
@@ -75,5 +70,5 @@ function storeOf(configuration: Configuration, { name, stores, copies }: Policy,
   const found = named === undefined ? known[0] : known.find((each) => each === named);
   if (found !== undefined) return found;
   const message = named === undefined ? `policy ${name} has no store with a name in gantry.yaml` : `policy ${name} has no store ${named}`;
-  throw new GantryError('USAGE', { message, hint: `Its stores: ${known.join(', ') || 'none'}.` });
+  throw new GantryError('USAGE', { message, hint: `Its stores: ${listOf(known)}.` });
 }
